@@ -1,0 +1,52 @@
+"""kerafer: facial-expression models for Android, from a data set to a verified `.tflite`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported when first asked for: `import kerafer` loads no framework.
+# Functions are verbs and modules are nouns (`train` lives in `training`), since importing a module named `train`
+# would put it in the place of the function.
+_PUBLIC = {
+    "Preprocessing": "kerafer.preprocess",
+    "ModelSpec": "kerafer.specs",
+    "build_model": "kerafer.specs",
+    "list_models": "kerafer.specs",
+    "model_spec": "kerafer.specs",
+    "register_model": "kerafer.specs",
+    "load_weights": "kerafer.weights",
+    "save_weights": "kerafer.weights",
+    "profile": "kerafer.profiling",
+    "load_data": "kerafer.data",
+    "train": "kerafer.training",
+    "evaluate": "kerafer.evaluation",
+    "export": "kerafer.exporting",
+    "verify": "kerafer.verification",
+    "load_model": "kerafer.runtime",
+    "Recognizer": "kerafer.vision",
+}
+
+if TYPE_CHECKING:
+    from kerafer.data import load_data as load_data
+    from kerafer.evaluation import evaluate as evaluate
+    from kerafer.preprocess import Preprocessing as Preprocessing
+    from kerafer.specs import ModelSpec as ModelSpec
+    from kerafer.specs import build_model as build_model
+    from kerafer.specs import list_models as list_models
+    from kerafer.specs import model_spec as model_spec
+    from kerafer.specs import register_model as register_model
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'kerafer' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

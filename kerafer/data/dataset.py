@@ -1,0 +1,187 @@
+"""What every reader yields: faces, canonical labels, and an account of what was found on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from kerafer.preprocess import Preprocessing
+
+# Where the reader of each kind of data lives: `read(path, split, **options)`.
+READERS = {"fer2013": "kerafer.data.fer2013"}
+
+ON_ERROR = ("raise", "skip")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a reader found, kept or left out.
+
+    Args:
+        rows: rows or files seen in the split asked for.
+        skipped: why and where bad rows were left out ("line 7: ..."), when the caller chose to skip.
+        black: images of one single value, by row.
+        dropped: how many good images were left out, by reason, when the caller chose to drop.
+        duplicates: images of this split that also occur in another split of the same source, by that split.
+        repeated: images that repeat an earlier image of the same split.
+        conflicting: groups of equal images, over all splits read, whose labels differ.
+    """
+
+    rows: int
+    skipped: tuple[str, ...] = ()
+    black: tuple[int, ...] = ()
+    dropped: dict[str, int] = field(default_factory=dict)
+    duplicates: dict[str, int] = field(default_factory=dict)
+    repeated: int = 0
+    conflicting: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceDataset:
+    """Faces of one split, in memory.
+
+    Args:
+        name: the kind of data, a key of `READERS`.
+        split: the split's name.
+        images: (n, height, width) gray or (n, height, width, 3) RGB, uint8.
+        labels: (n,) int64 canonical class numbers.
+        class_names: name of each class number.
+        rows: (n,) int64 number of each image in its source.
+        leaked: (n,) bool, True where the same image also occurs in another split.
+        votes: (n, 10) FER+ votes in FER+ column order, or None.
+        report: what the reader found.
+    """
+
+    name: str
+    split: str
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    rows: np.ndarray
+    leaked: np.ndarray
+    report: LoadReport
+    votes: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def is_gray(self) -> bool:
+        """True where the images have one channel."""
+        return self.images.ndim == 3
+
+    def take(self, index: np.ndarray) -> FaceDataset:
+        """Return the data set of some images, by number or by mask."""
+        parts = {k: getattr(self, k)[index] for k in ("images", "labels", "rows", "leaked")}
+        return replace(self, **parts, votes=None if self.votes is None else self.votes[index])
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of images of each class."""
+        counts = Counter(self.labels.tolist())
+        return {name: counts.get(number, 0) for number, name in enumerate(self.class_names)}
+
+    def checksum(self) -> str:
+        """Return a SHA-256 over images and labels, the same whichever form they were read from."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.labels, dtype=np.int64))
+        return digest.hexdigest()
+
+    def distributions(self) -> np.ndarray:
+        """Return FER+ votes as label distributions in canonical order.
+
+        Votes for "unknown", "not a face" and classes that the data set lacks are left out; an image without any
+        usable vote gets its hard label.
+
+        Returns:
+            (n, classes) float32, each row adding up to 1.
+
+        Raises:
+            ValueError: if the data set has no votes.
+        """
+        from kerafer.labels import to_canonical
+
+        if self.votes is None:
+            raise ValueError(f"{self.name} was read without FER+ votes. Read the npz form, or pass votes=CSV.")
+        classes = len(self.class_names)
+        out = np.zeros((len(self), classes), np.float32)
+        for column, number in enumerate(to_canonical("ferplus")):
+            if number is not None and number < classes:
+                out[:, number] = self.votes[:, column]
+        empty = out.sum(axis=1) == 0
+        out[empty, self.labels[empty]] = 1.0
+        return out / out.sum(axis=1, keepdims=True)
+
+    def to_tf(
+        self, preprocessing: Preprocessing, batch_size: int = 128, *, one_hot: bool = True
+    ) -> tf.data.Dataset:
+        """Return the split as a `tf.data` pipeline in its own order, one centre crop an image.
+
+        For shuffled and augmented batches see `kerafer.data.pipeline.TrainingBatches`.
+
+        Args:
+            preprocessing: the model's contract.
+            batch_size: images in a batch.
+            one_hot: labels as (batch, classes) float32 instead of (batch,) int64.
+
+        Returns:
+            Batches of (batch, height, width, 3) float32 in [0, 1] (before mean and std) and labels.
+
+        Example:
+            >>> import numpy as np, kerafer
+            >>> from kerafer.data.samples import synthetic
+            >>> data = synthetic(8)
+            >>> batches = data.to_tf(kerafer.model_spec("ean").preprocessing, batch_size=4)
+            >>> next(iter(batches))[0].shape
+            TensorShape([4, 44, 44, 3])
+        """
+        from kerafer.data.pipeline import evaluation_pipeline
+
+        return evaluation_pipeline(self, preprocessing, batch_size, one_hot=one_hot)
+
+
+def load_data(source: str, split: str = "train", **options: Any) -> FaceDataset:
+    """Read one split of a data set.
+
+    Args:
+        source: `KIND:PATH`, such as `"fer2013:data/fer2013.csv"`; the kinds are the keys of `READERS`.
+        split: `"train"`, `"public"` (validation), `"private"` (test) for FER2013; see each reader.
+        **options: the reader's own, such as `on_error="skip"`; see `kerafer.data.fer2013.read`.
+
+    Returns:
+        The split.
+
+    Raises:
+        ValueError: if the kind is unknown, or the data is malformed; the message names file and line.
+        FileNotFoundError: if the path does not exist.
+
+    Example:
+        >>> import kerafer
+        >>> from kerafer.data.samples import write_synthetic_csv
+        >>> path = write_synthetic_csv("/tmp/kerafer-doc.csv", train=14, public=7)
+        >>> len(kerafer.load_data(f"fer2013:{path}", split="public"))
+        7
+    """
+    kind, _, path = source.partition(":")
+    if kind not in READERS or not path:
+        raise ValueError(
+            f"`source` must be KIND:PATH with KIND one of {', '.join(READERS)}, such as fer2013:data/fer2013.csv. "
+            f"Received: {source!r}"
+        )
+    if not Path(path).exists():
+        raise FileNotFoundError(f"There is no {path} (in {source!r}). Give the path of the data set.")
+    read: Callable[..., FaceDataset] = import_module(READERS[kind]).read
+    return read(Path(path), split, **options)

@@ -1,0 +1,158 @@
+"""From a `FaceDataset` to batches: augmented and endless for training, plain and in order for evaluation.
+
+A training batch is a pure function of seed and step. So a training resumed at any step goes on exactly as if nothing
+had happened, on every backend, and the batches can be made on several threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerafer.data.augment import augment
+from kerafer.data.dataset import FaceDataset
+from kerafer.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def resized(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Return images at the contract's `resize` size, uint8, so that crops can be cut from them."""
+    height, width = preprocessing.resize
+    if images.shape[1:3] == (height, width):
+        return images
+    whole = Preprocessing(size=(height, width), resize=(height, width))
+    return np.stack([np.rint(whole.pixels(image)).astype(np.uint8) for image in images])
+
+
+def centre_crops(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Return the model's input for each image of a batch, as `Preprocessing` gives it for one.
+
+    Args:
+        images: (n, height, width) gray or (n, height, width, 3) RGB, uint8.
+        preprocessing: the model's contract.
+
+    Returns:
+        (n, size[0], size[1], 3) float32.
+    """
+    if images.shape[1:3] != tuple(preprocessing.resize):
+        return np.stack([preprocessing(image) for image in images])
+    (top, left), (height, width) = preprocessing.crop_offset(), preprocessing.size
+    return to_input(images[:, top : top + height, left : left + width], preprocessing)
+
+
+def to_input(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Scale a uint8 batch of the model's size, gray repeated on three channels."""
+    if images.ndim == 3:
+        images = np.repeat(images[..., None], 3, axis=-1)  # (n, h, w) -> (n, h, w, 3)
+    return preprocessing.scale(images)
+
+
+class TrainingBatches:
+    """Shuffled, augmented batches, each a pure function of seed and step.
+
+    Every epoch goes through a new permutation; the images left over at its end (fewer than a batch) are dropped.
+
+    Args:
+        data: the training split.
+        preprocessing: the model's contract.
+        batch_size: images in a batch.
+        augmentation: names of `kerafer.data.augment.AUGMENTATIONS`, in order; empty for centre crops.
+        seed: decides order and augmentation.
+
+    Raises:
+        ValueError: if the split is smaller than a batch.
+
+    Example:
+        >>> import kerafer
+        >>> from kerafer.data.pipeline import TrainingBatches
+        >>> from kerafer.data.samples import synthetic
+        >>> spec = kerafer.model_spec("ean")
+        >>> batches = TrainingBatches(synthetic(10), spec.preprocessing, 4, ("random_crop", "flip"), seed=1)
+        >>> x, y = batches.batch(0)
+        >>> x.shape, y.shape, len(batches)
+        ((4, 44, 44, 3), (4, 7), 2)
+    """
+
+    def __init__(
+        self,
+        data: FaceDataset,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        augmentation: tuple[str, ...] = (),
+        seed: int = 0,
+    ) -> None:
+        if not 1 <= batch_size <= len(data):
+            raise ValueError(
+                f"`batch_size` must be 1 to the number of images, {len(data)}. Received: batch_size={batch_size}"
+            )
+        self.images = resized(data.images, preprocessing)
+        self.targets = np.eye(len(data.class_names), dtype=np.float32)[data.labels]
+        self.preprocessing, self.batch_size = preprocessing, batch_size
+        self.augmentation, self.seed = tuple(augmentation), seed
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.images) // self.batch_size
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs (batch, height, width, 3) float32 and one-hot labels (batch, classes) of a step."""
+        epoch, position = divmod(int(step), len(self))
+        index = self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+        images = self.images[index]
+        if self.augmentation:
+            rng = np.random.default_rng([self.seed, epoch, position])
+            images = augment(images, self.augmentation, self.preprocessing.size, rng)
+            return to_input(images, self.preprocessing), self.targets[index]
+        return centre_crops(images, self.preprocessing), self.targets[index]
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        kept, order = self._order  # one tuple, so that threads see a matching pair
+        if kept != epoch:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+            self._order = (epoch, order)
+        return order
+
+    def generator(self, first_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the batches from a step on without end, for backends other than TensorFlow."""
+        return (self.batch(step) for step in itertools.count(first_step))
+
+    def to_tf(self, first_step: int = 0, last_step: int | None = None) -> tf.data.Dataset:
+        """Return the batches from a step on as a `tf.data` pipeline, prefetched, in order.
+
+        Args:
+            first_step: where to begin.
+            last_step: where to end, exclusive; None goes on without end.
+        """
+        import tensorflow as tf
+
+        x, y = self.batch(first_step)
+        signature = (tf.TensorSpec(x.shape, tf.float32), tf.TensorSpec(y.shape, tf.float32))
+        steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max if last_step is None else last_step)
+
+        def make(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            made = tf.numpy_function(self.batch, [step], (tf.float32, tf.float32), stateful=False)
+            return tuple(tf.ensure_shape(t, s.shape) for t, s in zip(made, signature, strict=True))
+
+        return steps.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def evaluation_pipeline(
+    data: FaceDataset, preprocessing: Preprocessing, batch_size: int, *, one_hot: bool = True
+) -> tf.data.Dataset:
+    """Return a split as a `tf.data` pipeline in its own order; see `FaceDataset.to_tf`."""
+    import tensorflow as tf
+
+    labels = np.eye(len(data.class_names), dtype=np.float32)[data.labels] if one_hot else data.labels
+    pairs = tf.data.Dataset.from_tensor_slices((data.images, labels)).batch(batch_size)
+
+    def prepare(images: tf.Tensor, batch_labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x = tf.numpy_function(lambda i: centre_crops(i, preprocessing), [images], tf.float32, stateful=False)
+        return tf.ensure_shape(x, (None, *preprocessing.size, 3)), batch_labels
+
+    return pairs.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -1,0 +1,179 @@
+"""The one contract from a picture to a model's input.
+
+Training, the recognizer, exported bundles and the Android code all follow the `Preprocessing` of a model:
+
+    face box -> square around it -> resize to `resize` -> centre crop to `size` -> RGB / 255 -> (x - mean) / std
+
+Resizing is done in float32: area averaging when the picture shrinks, bilinear with half-pixel centres when it grows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes a model's input; the same JSON is read wherever a model runs.
+
+    Args:
+        size: (height, width) of the model's input.
+        resize: (height, width) that the picture is resized to before the centre crop to `size`.
+        mean: per RGB channel, subtracted from values in [0, 1].
+        std: per RGB channel, divides afterwards.
+        face_scale: side of the square cut around a detected face, in units of the geometric mean of the box's sides.
+        face_shift: downward shift of the square's centre from the box's centre, in units of the square's side.
+
+    Raises:
+        ValueError: if a size is not positive, `resize` is smaller than `size`, or a number is not finite.
+
+    Example:
+        >>> contract = Preprocessing(size=(44, 44), resize=(48, 48))
+        >>> contract(np.zeros((60, 50, 3), np.uint8)).shape
+        (44, 44, 3)
+    """
+
+    size: tuple[int, int]
+    resize: tuple[int, int]
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    face_scale: float = 1.0
+    face_shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in ("size", "resize"):
+            value = getattr(self, field)
+            if len(value) != 2 or any(not isinstance(v, int) or v < 1 for v in value):
+                raise ValueError(f"`{field}` must be two positive integers (height, width). Received: {value!r}")
+        if self.resize[0] < self.size[0] or self.resize[1] < self.size[1]:
+            raise ValueError(
+                f"`resize` must be at least `size` on both axes. Received: resize={self.resize}, size={self.size}"
+            )
+        numbers = (*self.mean, *self.std, self.face_scale, self.face_shift)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(v) for v in numbers):
+            raise ValueError(
+                "`mean` and `std` must be three finite numbers each, `face_scale` and `face_shift` one. "
+                f"Received: mean={self.mean}, std={self.std}, face_scale={self.face_scale}, "
+                f"face_shift={self.face_shift}"
+            )
+        if min(self.std) <= 0 or self.face_scale <= 0:
+            raise ValueError(
+                f"`std` and `face_scale` must be positive. Received: std={self.std}, face_scale={self.face_scale}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contract as plain JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Preprocessing:
+        """Return the contract that `to_dict` wrote.
+
+        Raises:
+            ValueError: if a field is missing or unknown.
+        """
+        fields = set(cls.__dataclass_fields__)
+        if set(value) - fields or not {"size", "resize"} <= set(value):
+            raise ValueError(
+                f"A preprocessing contract has the fields {sorted(fields)}. Received: {sorted(value)}. "
+                "Was the file written by another version of kerafer?"
+            )
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+
+    def resized_to(self, size: tuple[int, int]) -> Preprocessing:
+        """Return the same contract for another input size, keeping the share that the centre crop keeps."""
+        ratios = (self.resize[0] / self.size[0], self.resize[1] / self.size[1])
+        resize = (max(size[0], round(size[0] * ratios[0])), max(size[1], round(size[1] * ratios[1])))
+        return Preprocessing(size, resize, self.mean, self.std, self.face_scale, self.face_shift)
+
+    def face_square(self, box: Sequence[float]) -> tuple[float, float, float]:
+        """Return the square cut for a face box.
+
+        Args:
+            box: (x, y, width, height) in pixels, x to the right and y down.
+
+        Returns:
+            (left, top, side) in pixels; it may reach beyond the picture.
+        """
+        x, y, w, h = (float(v) for v in box)
+        if w <= 0 or h <= 0:
+            raise ValueError(f"`box` must have a positive width and height. Received: box={tuple(box)}")
+        side = self.face_scale * math.sqrt(w * h)
+        return x + w / 2 - side / 2, y + h / 2 - side / 2 + self.face_shift * side, side
+
+    def crop_face(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
+        """Cut the square around a face; pixels beyond the picture repeat its edge.
+
+        Args:
+            image: (height, width, 3) RGB or (height, width) gray, uint8.
+            box: (x, y, width, height) in pixels.
+
+        Returns:
+            (side, side, 3) or (side, side), uint8, with the side rounded to whole pixels, at least 1.
+        """
+        left, top, side = self.face_square(box)
+        x0, y0, n = round(left), round(top), max(1, round(side))
+        rows = np.clip(np.arange(y0, y0 + n), 0, image.shape[0] - 1)
+        columns = np.clip(np.arange(x0, x0 + n), 0, image.shape[1] - 1)
+        return image[rows[:, None], columns[None, :]]
+
+    def pixels(self, image: np.ndarray) -> np.ndarray:
+        """Resize and centre-crop a picture, without scaling its values.
+
+        Args:
+            image: (height, width) or (height, width, 1) gray, or (height, width, 3) RGB; uint8 or float, 0 to 255.
+
+        Returns:
+            (size[0], size[1], 3) float32, values 0 to 255.
+        """
+        import cv2
+
+        image = as_rgb(image).astype(np.float32)
+        height, width = self.resize
+        if image.shape[:2] != (height, width):
+            shrinks = image.shape[0] >= height and image.shape[1] >= width
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        top, left = self.crop_offset()
+        return np.ascontiguousarray(image[top : top + self.size[0], left : left + self.size[1]])
+
+    def crop_offset(self) -> tuple[int, int]:
+        """Return (top, left) of the centre crop, rounded down."""
+        return (self.resize[0] - self.size[0]) // 2, (self.resize[1] - self.size[1]) // 2
+
+    def scale(self, pixels: np.ndarray) -> np.ndarray:
+        """Turn RGB values of 0 to 255 into the model's float32 input: (x / 255 - mean) / std."""
+        x = np.asarray(pixels, np.float32) / np.float32(255.0)
+        if self.is_identity:
+            return x
+        return (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+
+    @property
+    def is_identity(self) -> bool:
+        """True where mean and std change nothing, so that camera bytes can feed an int8 model as they are."""
+        return self.mean == (0.0, 0.0, 0.0) and self.std == (1.0, 1.0, 1.0)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return the model's input for one picture, (size[0], size[1], 3) float32."""
+        return self.scale(self.pixels(image))
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Return (height, width, 3) of a gray or RGB picture; gray is repeated on the three channels.
+
+    Raises:
+        ValueError: for another rank or channel count, or an empty picture.
+    """
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape:
+        raise ValueError(
+            "`image` must be (height, width), (height, width, 1) or (height, width, 3), not empty. "
+            f"Received: shape {image.shape}"
+        )
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image

@@ -1,0 +1,142 @@
+"""Keras callbacks that validate averaged weights and keep everything needed to resume exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerafer.files import replacing
+
+STATE_FILE = "state.npz"
+HISTORY_FILE = "history.csv"
+
+
+@contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Put the optimizer's moving average into the model for the block's length, if it keeps one."""
+    if not model.optimizer.use_ema or int(model.optimizer.iterations) == 0:
+        yield
+        return
+    raw = [np.array(v) for v in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, raw, strict=True):
+            variable.assign(value)
+
+
+class Validate(keras.callbacks.Callback):
+    """Measure the validation split at the end of each epoch with the weights that would be kept.
+
+    Args:
+        batches: `tf.data` pipeline or other input of `model.evaluate`.
+
+    Example:
+        >>> Validate(batches=None).batches is None
+        True
+    """
+
+    def __init__(self, batches: Any) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add `val_loss` and `val_accuracy` to the epoch's logs, for the callbacks that follow."""
+        with averaged_weights(self.model):
+            measured = self.model.evaluate(self.batches, verbose=0, return_dict=True)
+        logs.update({f"val_{name}": value for name, value in measured.items()})
+
+
+class ResumableState(keras.callbacks.Callback):
+    """Keep weights, optimizer, schedules and history in one file, replaced whole at the end of each epoch.
+
+    Stands last in the list of callbacks. A training killed at any moment goes on from its last finished epoch; since
+    batches are functions of seed and step, it ends with the same weights as one that was never interrupted.
+
+    Args:
+        folder: the run's folder.
+        stateful: callbacks whose plain attributes (counters, best values) belong to the state.
+        after_epoch: called with the history once the state is safe, to write models and plots.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        stateful: Mapping[str, keras.callbacks.Callback],
+        after_epoch: Callable[[list[dict[str, float]]], None],
+    ) -> None:
+        super().__init__()
+        self.folder, self.stateful, self.after_epoch = Path(folder), dict(stateful), after_epoch
+        self.history: list[dict[str, float]] = []
+        self._saved: dict[str, np.ndarray] = {}
+
+    def load(self) -> int:
+        """Read the state, if there is one, and return how many epochs it has behind it.
+
+        Raises:
+            ValueError: if the file is damaged.
+        """
+        path = self.folder / STATE_FILE
+        if not path.is_file():
+            return 0
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                self._saved = {name: archive[name] for name in archive.files}
+            self.history = json.loads(str(self._saved["history"]))
+        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is damaged ({error}). Remove the folder to train from the beginning.") from error
+        return len(self.history)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Restore the state, after the other callbacks have reset theirs."""
+        if not self._saved:
+            return
+        variables = self._variables()
+        expected = sum(name.startswith("variable_") for name in self._saved)
+        if len(variables) != expected:
+            raise ValueError(
+                f"{self.folder / STATE_FILE} holds {expected} variables, this training has {len(variables)}. "
+                "Was it written by another version of Keras? Remove the folder to train from the beginning."
+            )
+        for i, variable in enumerate(variables):
+            variable.assign(self._saved[f"variable_{i}"])
+        callbacks = json.loads(str(self._saved["callbacks"]))
+        for name, callback in self.stateful.items():
+            callback.__dict__.update(callbacks[name])
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write state and history, then call `after_epoch`."""
+        row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
+        row["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+        self.history.append(row)
+        plain = (int, float, bool, type(None))
+        callbacks = {
+            name: {k: v for k, v in vars(callback).items() if isinstance(v, plain)}
+            for name, callback in self.stateful.items()
+        }
+        arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(self._variables())}
+        with replacing(self.folder / STATE_FILE) as temporary:
+            np.savez(temporary, history=json.dumps(self.history), callbacks=json.dumps(callbacks), **arrays)
+        self._write_history()
+        self.after_epoch(self.history)
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _write_history(self) -> None:
+        with (
+            replacing(self.folder / HISTORY_FILE) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, fieldnames=list(self.history[0]))
+            writer.writeheader()
+            writer.writerows(self.history)
