@@ -20,7 +20,7 @@ from kerafer.layers import fold_luma
 from kerafer.plots import training_curves
 from kerafer.profiling import profile
 from kerafer.specs import ModelSpec, build_model, model_spec
-from kerafer.training.callbacks import ResumableState, Validate, averaged_weights
+from kerafer.training.callbacks import ResumableState, Validate, refresh_batch_norm
 from kerafer.training.fused import with_fused_batch_norm
 from kerafer.training.recipes import TrainingRecipe
 
@@ -118,25 +118,24 @@ def train(
     model.optimizer.build(model.trainable_variables)  # so that its slots exist when a state is restored
     card = _card(spec, data, settings, model)
 
-    def deployable() -> keras.Model:
-        """Return the standard model with softmax and the weights that would be kept."""
+    def keep(trained: keras.Model, path: Path) -> None:
+        """Write a trained model as it is deployed: standard layers, softmax, colour folded in."""
         finished = build_model(name, **arguments)
-        with averaged_weights(model):
-            finished.set_weights(model.get_weights())
+        finished.set_weights(trained.get_weights())
         if data.is_gray:
             fold_luma(finished)
-        return finished
+        with replacing(path) as temporary:
+            finished.save(temporary)
 
-    def after_epoch(history: list[dict[str, float]]) -> None:
-        accuracies = [row["val_accuracy"] for row in history]
-        if accuracies[-1] >= max(accuracies):
-            _save(deployable(), out / BEST_MODEL)
+    def draw(history: list[dict[str, float]]) -> None:
         training_curves(history, out / "curves.png", title=f"{spec.title}, {recipe.name}")
 
     plateau = [
         keras.callbacks.ReduceLROnPlateau("loss", recipe.plateau_factor, recipe.plateau_patience, min_delta=1e-3)
     ][: recipe.schedule == "plateau"]
-    state = ResumableState(out, {"plateau": plateau[0]} if plateau else {}, after_epoch)
+    validate = Validate(_validation(validation, spec), batches, keep=lambda trained: keep(trained, out / BEST_MODEL))
+    stateful = {"validate": validate, **({"plateau": plateau[0]} if plateau else {})}
+    state = ResumableState(out, stateful, after_epoch=draw)
     done = state.load()
     card.write(out)
     if done < recipe.epochs:
@@ -146,14 +145,17 @@ def train(
             steps_per_epoch=len(batches),
             initial_epoch=done,
             epochs=recipe.epochs,
-            callbacks=[Validate(_validation(validation, spec)), *plateau, state],
+            callbacks=[validate, *plateau, state],
             shuffle=False,  # the batches are shuffled already
             verbose=verbose,
         )
     else:  # interrupted between the last epoch and the record
         state.set_model(model)
         state.on_train_begin()
-    _save(deployable(), out / LAST_MODEL)
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    if recipe.average_epochs is not None:  # `fit` itself has put the averaged weights in by its end
+        refresh_batch_norm(model, batches)
+    keep(model, out / LAST_MODEL)
     record = {**record, "state": "finished", "finished": _now(), "result": _result(state.history)}
     write_json(out / RECORD_FILE, record)
     return TrainingRun(out, record)
@@ -216,10 +218,16 @@ def _optimizer(recipe: TrainingRecipe, steps_per_epoch: int) -> keras.optimizers
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay or None,
-        use_ema=recipe.average is not None,
-        ema_momentum=recipe.average or 0.99,
+        use_ema=recipe.average_epochs is not None,
+        ema_momentum=_average_momentum(recipe, steps_per_epoch),
         ema_overwrite_frequency=None,
     )
+
+
+def _average_momentum(recipe: TrainingRecipe, steps_per_epoch: int) -> float:
+    """Return the momentum of a moving average that reaches back `average_epochs`."""
+    steps = max(1.0, (recipe.average_epochs or 1.0) * steps_per_epoch)
+    return 1.0 - 1.0 / (steps + 1.0)
 
 
 def _validation(validation: FaceDataset, spec: ModelSpec) -> Any:
@@ -247,11 +255,6 @@ def _card(spec: ModelSpec, data: FaceDataset, settings: dict[str, Any], model: k
         if data.is_gray
         else (),
     )
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    with replacing(path) as temporary:
-        model.save(temporary)
 
 
 def _result(history: list[dict[str, float]]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class TrainingRecipe:
         plateau_patience: epochs without improvement that make a plateau.
         augmentation: names of `kerafer.data.augment.AUGMENTATIONS`.
         label_smoothing: share of each label spread over all classes.
-        average: momentum of the weights' moving average that is evaluated and kept, or None for the raw weights.
+        average_epochs: how many epochs back the weights' moving average reaches that is evaluated and kept, or None
+            to keep the raw weights.
 
     Raises:
         ValueError: if a value is out of range.
@@ -47,7 +48,7 @@ class TrainingRecipe:
     plateau_patience: int = 3
     augmentation: tuple[str, ...] = ("random_crop", "flip")
     label_smoothing: float = 0.0
-    average: float | None = None
+    average_epochs: float | None = None
 
     def __post_init__(self) -> None:
         checks = {
@@ -62,7 +63,7 @@ class TrainingRecipe:
             "plateau_patience": self.plateau_patience >= 1,
             "augmentation": set(self.augmentation) <= set(AUGMENTATIONS),
             "label_smoothing": 0 <= self.label_smoothing < 1,
-            "average": self.average is None or 0 < self.average < 1,
+            "average_epochs": self.average_epochs is None or self.average_epochs > 0,
         }
         for field, fine in checks.items():
             if not fine:
@@ -97,7 +98,7 @@ RECIPES: dict[str, TrainingRecipe] = {
             weight_decay=5e-4,
             warmup_epochs=3,
             label_smoothing=0.1,
-            average=0.999,
+            average_epochs=4.0,
         ),
     )
 }
