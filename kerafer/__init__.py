@@ -25,7 +25,7 @@ _PUBLIC = {
     "evaluate": "kerafer.evaluation",
     "export": "kerafer.exporting",
     "verify": "kerafer.verification",
-    "load_model": "kerafer.runtime",
+    "load_model": "kerafer.loading",
     "Recognizer": "kerafer.vision",
 }
 

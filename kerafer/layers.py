@@ -72,9 +72,7 @@ def depthwise_bn(
     return x if activation is None else layers.Activation(activation, name=f"{name}_{activation}")(x)
 
 
-def pad(
-    x: keras.KerasTensor, kernel_size: int, strides: int, padding: str, name: str
-) -> tuple[keras.KerasTensor, str]:
+def pad(x: keras.KerasTensor, kernel_size: int, strides: int, padding: str, name: str) -> tuple[keras.KerasTensor, str]:
     """Apply the chosen padding, and return the tensor with the `padding` argument left for the convolution.
 
     TensorFlow's `same` pads only bottom and right of an even map at stride 2, PyTorch pads all four sides. Weights

@@ -53,9 +53,7 @@ def _cut(images: np.ndarray, offsets: np.ndarray, size: tuple[int, int]) -> np.n
 AUGMENTATIONS: dict[str, Augmentation] = {"five_crop": five_crop, "random_crop": random_crop, "flip": flip}
 
 
-def augment(
-    images: np.ndarray, names: tuple[str, ...], size: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
+def augment(images: np.ndarray, names: tuple[str, ...], size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Apply augmentations in order.
 
     Raises:

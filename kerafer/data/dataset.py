@@ -125,9 +125,7 @@ class FaceDataset:
         out[empty, self.labels[empty]] = 1.0
         return out / out.sum(axis=1, keepdims=True)
 
-    def to_tf(
-        self, preprocessing: Preprocessing, batch_size: int = 128, *, one_hot: bool = True
-    ) -> tf.data.Dataset:
+    def to_tf(self, preprocessing: Preprocessing, batch_size: int = 128, *, one_hot: bool = True) -> tf.data.Dataset:
         """Return the split as a `tf.data` pipeline in its own order, one centre crop an image.
 
         For shuffled and augmented batches see `kerafer.data.pipeline.TrainingBatches`.

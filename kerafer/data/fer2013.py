@@ -183,7 +183,7 @@ def _read_npz(path: Path, rows: _Rows) -> None:
 
 
 def _read_folders(path: Path, rows: _Rows) -> None:
-    from kerafer.vision.image import read_image
+    from kerafer.images import read_image
 
     number = 0
     for part in ("train", "test"):

@@ -10,6 +10,7 @@ from kerafer.data.dataset import FaceDataset, LoadReport
 from kerafer.data.fer2013 import SIDE
 from kerafer.files import replacing
 from kerafer.labels import LABELS_7
+from kerafer.preprocess import Preprocessing
 
 
 def synthetic_faces(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +62,49 @@ def write_synthetic_csv(path: str | Path, train: int = 70, public: int = 35, pri
             for image, label in zip(*synthetic_faces(count, seed), strict=True):
                 file.write(f"{label},{' '.join(map(str, image.ravel()))},{usage}\n")
     return Path(path)
+
+
+def portrait() -> np.ndarray:
+    """Return matplotlib's sample portrait of Grace Hopper (public domain, US Navy): (600, 512, 3) uint8 RGB."""
+    from matplotlib import cbook
+
+    from kerafer.images import read_image
+
+    return read_image(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+# The face that MTCNN finds in the portrait; tests/test_samples.py holds it against the detector.
+PORTRAIT_FACE = (178, 110, 173, 220)
+
+
+def portrait_faces(preprocessing: Preprocessing, count: int, seed: int = 0) -> np.ndarray:
+    """Return varied crops of the face in `portrait`: moved, scaled, mirrored, brighter and darker.
+
+    Args:
+        preprocessing: the model's contract, which cuts and resizes.
+        count: how many.
+        seed: decides the variations; the first crop is always the plain one.
+
+    Returns:
+        (count, height, width, 3) uint8 at the model's size.
+    """
+    image = portrait()
+    rng = np.random.default_rng(seed)
+    x, y, w, h = PORTRAIT_FACE
+    crops = []
+    for i in range(count):
+        vary = float(i > 0)
+        scale = 1 + vary * rng.uniform(-0.15, 0.2)
+        dx, dy = vary * rng.uniform(-0.08, 0.08, 2)
+        box = (x + w * (dx + (1 - scale) / 2), y + h * (dy + (1 - scale) / 2), w * scale, h * scale)
+        pixels = preprocessing.pixels(preprocessing.crop_face(image, box))
+        gain, offset, gamma = (
+            1 + vary * rng.uniform(-0.5, 0.3),
+            vary * rng.uniform(-30, 40),
+            1 + vary * rng.uniform(-0.4, 0.6),
+        )
+        pixels = 255 * (np.clip(pixels * gain + offset, 0, 255) / 255) ** gamma
+        if vary and rng.random() < 0.5:
+            pixels = pixels[:, ::-1]
+        crops.append(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8))
+    return np.stack(crops)

@@ -1,0 +1,5 @@
+"""`python -m kerafer`: the same as the `kerafer` command."""
+
+from kerafer.cli.main import run
+
+run()

@@ -1,0 +1,74 @@
+"""Entry point of the `kerafer` command.
+
+The verbs' modules import nothing heavy at their top, so that `kerafer --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from kerafer import __version__
+from kerafer.cli import data, demo, export, models, predict, train, verify
+
+VERBS = (models, data, train, predict, export, verify, demo)
+DESCRIPTION = """Facial-expression models for Android: from a data set to a verified .tflite.
+
+  kerafer list                                        the models and their shipped weights
+  kerafer predict photo.jpg                           the expressions in a photograph
+  kerafer export ean --weights fer2013 --out ean      .tflite files for an app
+  kerafer verify ean                                  proof that they compute what Keras computes
+  kerafer train ean --data fer2013:fer2013.csv        a model of your own
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs."""
+    top = argparse.ArgumentParser(
+        prog="kerafer", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--version", action="version", version=f"kerafer {__version__}")
+    verbs = top.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for module in VERBS:
+        module.add(verbs)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code: 0 fine, 1 a check failed, 2 wrong use or bad input."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except (ValueError, OSError, TypeError, ImportError) as error:
+        if os.environ.get("KERAFER_DEBUG"):
+            raise
+        print(f"kerafer: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("kerafer: stopped; a training goes on from its last epoch when run again", file=sys.stderr)
+        return 130
+
+
+def run() -> None:
+    """Run as a command: native libraries' chatter is kept off the screen (KERAFER_DEBUG=1 shows it)."""
+    if not os.environ.get("KERAFER_DEBUG"):
+        _hush()
+    sys.exit(main())
+
+
+def _hush() -> None:
+    """Send what native libraries write to descriptor 2 nowhere, and keep Python's own standard error."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    run()

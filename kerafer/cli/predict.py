@@ -1,0 +1,83 @@
+"""`kerafer predict`: the expressions in photographs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from kerafer.cli.common import add_model, add_verb, model_and_weights, print_json
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    verb = add_verb(
+        verbs,
+        "predict",
+        "find the faces of photographs and tell their expressions",
+        "kerafer predict photo.jpg --out recognized",
+        _predict,
+    )
+    verb.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, WebP, BMP, TIFF or GIF files")
+    add_model(verb, default="ean")
+    verb.add_argument(
+        "--out", default="recognized", help="folder for annotated pictures and JSON (default: recognized)"
+    )
+    verb.add_argument("--no-files", action="store_true", help="write nothing, only print")
+    verb.add_argument("--min-confidence", type=float, default=0.9, help="of the face detector (default: 0.9)")
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from kerafer.vision import MTCNNDetector, Recognizer
+
+    model, weights = model_and_weights(arguments)
+    recognizer = Recognizer(model, weights=weights, detector=MTCNNDetector(arguments.min_confidence))
+    results: list[dict[str, Any]] = []
+    failed = 0
+    many = len(arguments.images) > 1 and not arguments.json
+    for name in tqdm(arguments.images, unit="picture", disable=not many):
+        try:
+            [picture] = recognizer.recognize([name])
+        except (ValueError, OSError) as error:
+            # one bad file never stops the others; it is told, and the exit code says so
+            failed += 1
+            results.append({"source": name, "error": str(error)})
+            print(f"kerafer: {error}", file=sys.stderr)
+            continue
+        entry = picture.to_dict()
+        if not arguments.no_files:
+            entry["annotated"] = str(write_picture(picture, Path(arguments.out)))
+        results.append(entry)
+        if not arguments.json:
+            _tell(entry)
+    if arguments.json:
+        print_json({"model": recognizer.loaded.name, "pictures": results})
+    return 1 if failed else 0
+
+
+def write_picture(picture: Any, folder: Path) -> Path:
+    """Write the annotated picture and its JSON into a folder, and return the picture's path."""
+    from PIL import Image
+
+    from kerafer.files import replacing, write_json
+
+    stem = Path(picture.source).stem
+    path = folder / f"{stem}.annotated.png"
+    with replacing(path) as temporary:
+        Image.fromarray(picture.annotated()).save(temporary, format="PNG")
+    write_json(folder / f"{stem}.json", picture.to_dict())
+    return path
+
+
+def _tell(entry: dict[str, Any]) -> None:
+    count = len(entry["faces"])
+    print(f"{entry['source']}: {'no face found' if not count else f'{count} face' + 's' * (count > 1)}")
+    for number, face in enumerate(entry["faces"], start=1):
+        best = sorted(face["probabilities"].items(), key=lambda item: -item[1])[:3]
+        x, y, w, h = face["box"]
+        print(f"  {number}. {w}x{h} at ({x}, {y}): " + ", ".join(f"{name} {p:.0%}" for name, p in best))
+    if "annotated" in entry:
+        print(f"  drawn in {entry['annotated']}")

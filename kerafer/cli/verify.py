@@ -1,0 +1,36 @@
+"""`kerafer verify`: proof that a bundle computes what Keras computes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from kerafer.cli.common import add_data, add_reading, add_verb, print_json, read_data
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    verb = add_verb(
+        verbs,
+        "verify",
+        "compare a bundle's files with Keras, check their operators, run them on the GPU accelerator",
+        "kerafer verify ean-bundle --data fer2013:fer2013.csv --split public",
+        _verify,
+    )
+    verb.add_argument("bundle", help="folder that `kerafer export` wrote")
+    add_data(verb, required=False, purpose="faces to compare on and measure accuracy with")
+    verb.add_argument("--split", default="public", help="split of --data (default: public)")
+    verb.add_argument("--require-gpu", action="store_true", help="fail where there is no Vulkan device")
+    add_reading(verb)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from kerafer.verification import verify
+
+    data = read_data(arguments, arguments.data, arguments.split) if arguments.data else None
+    report = verify(arguments.bundle, data=data, require_gpu=arguments.require_gpu, progress=not arguments.json)
+    if arguments.json:
+        print_json(report.to_dict())
+    else:
+        print(report.table())
+    return 0 if report.passed else 1

@@ -1,0 +1,90 @@
+"""One Keras model to one `.tflite` file, by an export recipe."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerafer.quantization.recipes import export_recipe
+
+if TYPE_CHECKING:
+    import keras
+
+
+def convert(model: keras.Model, recipe: str, calibration: np.ndarray | None = None) -> bytes:
+    """Convert a functional Keras model to a `.tflite` file of batch size 1.
+
+    The graph is static and clean: batch normalisation is folded into the convolutions, activations are fused, and no
+    shape is computed at run time.
+
+    Args:
+        model: (batch, height, width, 3) in [0, 1] to (batch, classes).
+        recipe: a key of `kerafer.quantization.EXPORT_RECIPES`.
+        calibration: (n, height, width, 3) float32 inputs, needed by `static_int8`.
+
+    Returns:
+        The file's content.
+
+    Raises:
+        ValueError: if the recipe is unknown, or needs calibration pictures and got none.
+        TypeError: if the model cannot be translated; see `kerafer.quantization.twin`.
+
+    Example:
+        >>> import kerafer
+        >>> from kerafer.exporting import convert
+        >>> convert(kerafer.build_model("ean"), "float16")[4:8]
+        b'TFL3'
+    """
+    import tensorflow as tf
+
+    from kerafer.quantization.twin import to_twin
+
+    settings = export_recipe(recipe)
+    if settings.calibrated:
+        _check_calibration(model, calibration)
+    with _quiet():
+        converter = tf.lite.TFLiteConverter.from_keras_model(to_twin(model))
+        if recipe != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if recipe == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if recipe == "static_int8":
+            converter.representative_dataset = lambda: _one_by_one(calibration)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        return converter.convert()
+
+
+def _check_calibration(model: keras.Model, calibration: np.ndarray | None) -> None:
+    shape = tuple(model.input_shape[1:])
+    if calibration is None or np.ndim(calibration) != 4 or calibration.shape[1:] != shape or not len(calibration):
+        received = "None" if calibration is None else f"shape {np.shape(calibration)}"
+        raise ValueError(f"`calibration` must be one or more pictures (n, {shape}). Received: {received}")
+
+
+def _one_by_one(pictures: np.ndarray) -> Iterator[list[np.ndarray]]:
+    # The whole range of camera bytes comes first, so that the input's scale is exactly 1/255.
+    yield [np.linspace(0, 1, pictures[0].size, dtype=np.float32).reshape(1, *pictures[0].shape)]
+    for picture in pictures:
+        yield [np.ascontiguousarray(picture[None], np.float32)]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TensorFlow's notes about its own deprecations and internals from the user's screen."""
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "absl")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,7 @@
+"""Export recipes, and the `tf_keras` twin through which every export goes."""
+
+from __future__ import annotations
+
+from kerafer.quantization.recipes import EXPORT_RECIPES, ExportRecipe, export_recipe
+
+__all__ = ["EXPORT_RECIPES", "ExportRecipe", "export_recipe"]

@@ -1,0 +1,70 @@
+"""Pictures with what was found drawn in."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+    from kerafer.vision.recognize import Picture, RecognizedFace
+
+# Told apart by people with any colour vision (Okabe and Ito), bright on dark.
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF")
+
+
+def annotate(picture: Picture) -> np.ndarray:
+    """Draw boxes, landmarks and the three most probable expressions of each face.
+
+    Args:
+        picture: what a `Recognizer` returned.
+
+    Returns:
+        (height, width, 3) uint8, a copy; with a line of text where no face was found.
+    """
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(picture.image).convert("RGB")
+    draw = ImageDraw.Draw(canvas, "RGBA")
+    unit = max(1.0, max(canvas.size) / 640)  # so that large pictures get readable text
+    if not picture.faces:
+        _text(
+            draw, (round(8 * unit), round(8 * unit)), "no face found", "#FFFFFF", _font(round(16 * unit)), canvas.size
+        )
+    for recognized in picture.faces:
+        _face(draw, recognized, unit, canvas.size)
+    return np.asarray(canvas)
+
+
+def _face(draw: object, recognized: RecognizedFace, unit: float, size: tuple[int, int]) -> None:
+    labels = list(recognized.probabilities)
+    colour = COLOURS[labels.index(recognized.label) % len(COLOURS)]
+    x, y, w, h = recognized.face.box
+    draw.rectangle((x, y, x + w, y + h), outline=colour, width=max(2, round(2.5 * unit)))
+    radius = max(1.5, 0.012 * w)
+    for px, py in recognized.face.landmarks.values():
+        draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=colour)
+    best = sorted(recognized.probabilities.items(), key=lambda item: -item[1])[:3]
+    lines = [f"{label} {probability:.0%}" for label, probability in best]
+    small = max(10, min(round(14 * unit), round(w * 0.16)))
+    _text(draw, (x, y + h + round(2 * unit)), "\n".join(lines), colour, _font(small), size)
+
+
+def _text(draw: object, at: tuple[int, int], text: str, colour: str, font: FreeTypeFont, size: tuple[int, int]) -> None:
+    left, top, right, bottom = draw.multiline_textbbox(at, text, font=font)
+    dx, dy = min(0, size[0] - right - 2), min(0, size[1] - bottom - 2)  # keep it inside the picture
+    at = (max(0, at[0] + dx), max(0, at[1] + dy))
+    left, top, right, bottom = draw.multiline_textbbox(at, text, font=font)
+    draw.rectangle((left - 3, top - 2, right + 3, bottom + 2), fill=(0, 0, 0, 170))
+    draw.multiline_text(at, text, fill=colour, font=font)
+
+
+@cache
+def _font(size: int) -> FreeTypeFont:
+    from matplotlib import font_manager
+    from PIL import ImageFont
+
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)

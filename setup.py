@@ -1,0 +1,47 @@
+"""Package metadata; `pyproject.toml` holds the build system and the tools' settings."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "kerafer/__init__.py").read_text(), re.MULTILINE).group(1)
+
+setup(
+    name="kerafer",
+    version=VERSION,
+    description="Facial-expression models for Android: from a data set to a verified .tflite",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE", "LICENSES/*"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["kerafer", "kerafer.*"]),
+    package_data={"kerafer": ["pretrained/*.npz", "pretrained/*.json", "py.typed"]},
+    install_requires=[
+        "tensorflow>=2.21",  # trains, and converts to .tflite
+        "keras>=3.15",
+        "tf-keras>=2.21",  # the twin that converts cleanly, and that quantization-aware training takes
+        "tensorflow-model-optimization>=0.8.1",  # quantization-aware training
+        "ai-edge-litert>=2.3",  # runs .tflite on the CPU and the GPU accelerator
+        "mtcnn>=1.0.0",  # finds faces; its weights are inside the wheel
+        # headless: the other wheel wants libGL and X libraries that servers and containers lack, for windows that
+        # kerafer never opens
+        "opencv-python-headless>=4.10",
+        "pillow>=10.1",  # reads pictures upright, draws on them
+        "matplotlib>=3.8",  # plots, fonts, and the sample portrait
+        "numpy>=1.26",
+        "tqdm>=4.66",
+    ],
+    extras_require={"test": ["pytest>=8", "ruff>=0.6"]},
+    entry_points={"console_scripts": ["kerafer = kerafer.cli.main:run"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
