@@ -24,7 +24,7 @@ def add(verbs: Any) -> None:
 def _demo(arguments: argparse.Namespace) -> int:
     from PIL import Image
 
-    from kerafer.cli.predict import _tell, write_picture
+    from kerafer.cli.predict import tell, write_picture
     from kerafer.data.samples import portrait
     from kerafer.exporting import export
     from kerafer.files import replacing
@@ -42,7 +42,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     [picture] = Recognizer(model).recognize([photo])
     entry = {**picture.to_dict(), "annotated": str(write_picture(picture, out))}
     if not arguments.json:
-        _tell(entry)
+        tell(entry)
     say("\n2. export EAN for Android\n")
     bundle = export(model, out / "ean", overwrite=True)
     for name in bundle.tflite_files:

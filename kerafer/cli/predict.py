@@ -52,7 +52,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             entry["annotated"] = str(write_picture(picture, Path(arguments.out)))
         results.append(entry)
         if not arguments.json:
-            _tell(entry)
+            tell(entry)
     if arguments.json:
         print_json({"model": recognizer.loaded.name, "pictures": results})
     return 1 if failed else 0
@@ -72,9 +72,9 @@ def write_picture(picture: Any, folder: Path) -> Path:
     return path
 
 
-def _tell(entry: dict[str, Any]) -> None:
-    count = len(entry["faces"])
-    print(f"{entry['source']}: {'no face found' if not count else f'{count} face' + 's' * (count > 1)}")
+def tell(entry: dict[str, Any]) -> None:
+    """Print what was found in a picture."""
+    print(f"{entry['source']}: {entry['message']}")
     for number, face in enumerate(entry["faces"], start=1):
         best = sorted(face["probabilities"].items(), key=lambda item: -item[1])[:3]
         x, y, w, h = face["box"]

@@ -50,7 +50,7 @@ def _face(draw: object, recognized: RecognizedFace, unit: float, size: tuple[int
     best = sorted(recognized.probabilities.items(), key=lambda item: -item[1])[:3]
     lines = [f"{label} {probability:.0%}" for label, probability in best]
     small = max(10, min(round(14 * unit), round(w * 0.16)))
-    _text(draw, (x, y + h + round(2 * unit)), "\n".join(lines), colour, _font(small), size)
+    _text(draw, (x, y + h + round(2 * unit)), "\n".join(lines), "#FFFFFF", _font(small), size)
 
 
 def _text(draw: object, at: tuple[int, int], text: str, colour: str, font: FreeTypeFont, size: tuple[int, int]) -> None:

@@ -58,7 +58,8 @@ class Picture:
         """Return plain JSON values, without the pixels."""
         height, width = self.image.shape[:2]
         faces = [face.to_dict() for face in self.faces]
-        return {"source": self.source, "width": width, "height": height, "faces": faces}
+        found = f"{len(faces)} face" + "s" * (len(faces) != 1) if faces else "no face found"
+        return {"source": self.source, "width": width, "height": height, "message": found, "faces": faces}
 
     def annotated(self) -> np.ndarray:
         """Return the picture with boxes, landmarks and expressions drawn in, (height, width, 3) uint8."""

@@ -1,0 +1,123 @@
+"""Files written whole or not at all; weights; cards."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import kerafer
+from kerafer import weights
+from kerafer.card import ModelCard
+from kerafer.files import inside, read_json, replacing, sha256, write_json
+from kerafer.labels import LABELS_7, ORDERS, canonical_name, to_canonical
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.write_text("ha")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/passwd", "b/../../a"])
+def test_names_stay_in_their_folder(tmp_path, name):
+    with pytest.raises(ValueError, match="inside its folder"):
+        inside(tmp_path, name)
+
+
+def test_broken_json_is_named(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": ')
+    with pytest.raises(ValueError, match=r"a\.json is not readable JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_weights_round_trip(tmp_path):
+    model, other = kerafer.build_model("ean"), kerafer.build_model("ean")
+    path = kerafer.save_weights(model, tmp_path / "w.npz")
+    kerafer.load_weights(other, path)
+    for ours, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert kerafer.build_model("ean", weights=str(path)).output_shape == (None, 7)
+
+
+def test_weights_of_another_model_are_refused_and_change_nothing(tmp_path):
+    path = kerafer.save_weights(kerafer.build_model("ean", eca_kernel=None), tmp_path / "w.npz")
+    model = kerafer.build_model("ean")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="6 missing.*eca_conv"):
+        kerafer.load_weights(model, path)
+    for ours, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, old)
+
+
+def test_a_truncated_weights_file_is_named(tmp_path):
+    path = kerafer.save_weights(kerafer.build_model("ean"), tmp_path / "w.npz")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"w\.npz is not a readable .npz"):
+        kerafer.load_weights(kerafer.build_model("ean"), path)
+
+
+def test_pickled_arrays_are_never_loaded(tmp_path):
+    np.savez(tmp_path / "w.npz", evil=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="not a readable"):
+        kerafer.load_weights(kerafer.build_model("ean"), tmp_path / "w.npz")
+
+
+def test_shipped_weights_have_their_checksum_and_results():
+    for name in kerafer.list_models():
+        for label, card in weights.shipped(name).items():
+            assert sha256(weights.FOLDER / f"{name}-{label}.npz") == card["sha256"]
+            assert card["training"]["recipe"]["epochs"] > 0
+            assert 0 < card["results"][0]["accuracy"] < 1
+            assert card["preprocessing"] == kerafer.model_spec(name).preprocessing.to_dict()
+
+
+def test_damaged_shipped_weights_are_refused(tmp_path, monkeypatch):
+    for path in weights.FOLDER.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    damaged = tmp_path / "ean-fer2013.npz"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match="is damaged"):
+        weights.resolve("ean", "fer2013")
+
+
+def test_card_round_trip(ean, tmp_path):
+    ean.card.write(tmp_path)
+    again = ModelCard.read(tmp_path)
+    assert json.dumps(again.to_dict()) == json.dumps(ean.card.to_dict())
+    assert again.preprocessing == ean.card.preprocessing
+
+
+def test_broken_cards_are_refused(ean, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no card\.json"):
+        ModelCard.read(tmp_path)
+    for change, words in (({"format": 99}, "format"), ({"labels": ["a", "a"]}, "different")):
+        write_json(tmp_path / "card.json", {**ean.card.to_dict(), **change})
+        with pytest.raises(ValueError, match=words):
+            ModelCard.read(tmp_path)
+    value = ean.card.to_dict()
+    del value["preprocessing"]
+    with pytest.raises(ValueError, match="lacks a field"):
+        ModelCard.from_dict(value)
+
+
+def test_labels_map_to_one_order():
+    assert [canonical_name(n) for n in ("Happiness", "ANGER", " neutral ")] == ["happy", "angry", "neutral"]
+    assert to_canonical("fer2013") == tuple(range(7))
+    ferplus = dict(zip(ORDERS["ferplus"], to_canonical("ferplus"), strict=True))
+    assert ferplus["happy"] == LABELS_7.index("happy")
+    assert ferplus["NF"] is None
+    with pytest.raises(ValueError, match="must be an expression"):
+        canonical_name("bored")
+    with pytest.raises(ValueError, match="must be one of"):
+        to_canonical("imagenet")
+
+
+def test_specs_with_a_wrong_size_are_refused():
+    with pytest.raises(ValueError, match=r"preprocessing\.size"):
+        dataclasses.replace(kerafer.model_spec("ean"), input_shape=(48, 48, 3))
