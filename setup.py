@@ -34,7 +34,7 @@ setup(
         "numpy>=1.26",
         "tqdm>=4.66",
     ],
-    extras_require={"test": ["pytest>=8", "ruff>=0.6"]},
+    extras_require={"test": ["pytest>=8", "ruff==0.17.*"]},
     entry_points={"console_scripts": ["kerafer = kerafer.cli.main:run"]},
     classifiers=[
         "Development Status :: 4 - Beta",

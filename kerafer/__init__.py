@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kerafer.specs import model_spec as model_spec
     from kerafer.specs import register_model as register_model
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> Any:

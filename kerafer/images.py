@@ -55,10 +55,8 @@ def _to_rgb(image: object) -> np.ndarray:
 
     if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits a pixel, one channel
         values = np.asarray(image).astype(np.float64)
-        if image.mode.startswith("I"):
-            top = 65535.0  # Pillow opens 16-bit gray as I;16 or, from PNG, as I
-        else:
-            top = max(1.0, float(np.nanmax(values)))
+        # Pillow opens 16-bit gray as I;16 or, from PNG, as I
+        top = 65535.0 if image.mode.startswith("I") else max(1.0, float(np.nanmax(values)))
         gray = np.clip(np.rint(np.nan_to_num(values) * (255.0 / top)), 0, 255).astype(np.uint8)
         return np.repeat(gray[..., None], 3, axis=-1)
     if image.has_transparency_data:

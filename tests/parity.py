@@ -1,4 +1,4 @@
-"""Weights and inputs by name, so that two builds of a network compare without sharing files (float64, PyTorch names)."""
+"""Weights and inputs by name, so that two builds compare without sharing files (float64, PyTorch names)."""
 
 import zlib
 

@@ -16,9 +16,14 @@ from kerafer.labels import LABELS_7, ORDERS, canonical_name, to_canonical
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
-        temporary.write_text("ha")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with replacing(path) as temporary:
+            temporary.write_text("ha")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
@@ -48,7 +53,7 @@ def test_weights_of_another_model_are_refused_and_change_nothing(tmp_path):
     path = kerafer.save_weights(kerafer.build_model("ean", eca_kernel=None), tmp_path / "w.npz")
     model = kerafer.build_model("ean")
     before = model.get_weights()
-    with pytest.raises(ValueError, match="6 missing.*eca_conv"):
+    with pytest.raises(ValueError, match=r"6 missing.*eca_conv"):
         kerafer.load_weights(model, path)
     for ours, old in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, old)

@@ -44,7 +44,9 @@ def test_shortcut_only_where_shapes_allow():
 
 def test_symmetric_padding_is_pytorchs():
     model = randomized(
-        model_of(lambda x: layers.conv_bn(x, 1, 3, name="c", strides=2, padding="symmetric", activation=None), (4, 4, 1))
+        model_of(
+            lambda x: layers.conv_bn(x, 1, 3, name="c", strides=2, padding="symmetric", activation=None), (4, 4, 1)
+        )
     )
     kernel = model.get_layer("c_conv").kernel.numpy()[:, :, 0, 0]
     x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)

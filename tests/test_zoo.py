@@ -67,7 +67,9 @@ def test_twin_and_float_file_give_the_same_numbers(name, tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_standard_layers_only(name):
-    custom = [layer.name for layer in kerafer.build_model(name).layers if not type(layer).__module__.startswith("keras.")]
+    custom = [
+        layer.name for layer in kerafer.build_model(name).layers if not type(layer).__module__.startswith("keras.")
+    ]
     assert not custom
 
 

@@ -55,6 +55,6 @@ def _export(arguments: argparse.Namespace) -> int:
             f"{EXPORT_RECIPES[entry['recipe']].description}"
         )
     print(
-        f"  labels.txt, card.json, golden.json and model.keras beside them; `kerafer verify {bundle.folder}` proves them"
+        f"  labels.txt, card.json, golden.json and model.keras beside them; `kerafer verify {bundle.folder}` proves it"
     )
     return 0

@@ -1,3 +1,3 @@
 """The networks, one paper a file. Importing this package registers them all."""
 
-from kerafer.models import ean as ean  # noqa: PLC0414 - the import registers the models
+from kerafer.models import ean as ean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from kerafer.verification.checks import verify
 from kerafer.verification.report import FileReport, VerifyReport
-from kerafer.verification.verify import verify
 
 __all__ = ["FileReport", "VerifyReport", "verify"]

@@ -48,7 +48,13 @@ def run_on_gpu(path: str | Path, inputs: np.ndarray) -> GpuRun:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         try:
             ran = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, env=environment
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=TIMEOUT_SECONDS,
+                env=environment,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return GpuRun("crashed", message=f"no answer within {TIMEOUT_SECONDS} s")

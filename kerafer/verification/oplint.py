@@ -1,7 +1,7 @@
 """Which operators of a `.tflite` file the GPU runtime takes, read from the file itself.
 
 TensorFlow's own Analyzer calls every model compatible, so this keeps its own list, gathered by running operators on
-LiteRT's GPU accelerator. A file that passes here may still be refused; `kerafer.verification.gpu` settles it by running.
+LiteRT's GPU accelerator. A file that passes here may still be refused; `verification.gpu` settles it by running.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any
 MAX_RANK = 4
 
 GPU_OPERATORS = frozenset(
-    """ABS ADD AVERAGE_POOL_2D CONCATENATION CONV_2D COS DEPTHWISE_CONV_2D DIV ELU EQUAL EXP FLOOR FULLY_CONNECTED
-    GATHER GELU GREATER HARD_SWISH LEAKY_RELU LESS LOG LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG PAD
-    PADV2 POW PRELU REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RSQRT
-    SIN SLICE SOFTMAX SPACE_TO_DEPTH DEPTH_TO_SPACE SPLIT SQRT SQUARE SQUARED_DIFFERENCE STRIDED_SLICE SUB SUM TANH TILE
-    TRANSPOSE TRANSPOSE_CONV""".split()
+    """
+    ABS ADD AVERAGE_POOL_2D CONCATENATION CONV_2D COS DEPTHWISE_CONV_2D DEPTH_TO_SPACE DIV ELU EQUAL EXP FLOOR
+    FULLY_CONNECTED GATHER GELU GREATER HARD_SWISH LEAKY_RELU LESS LOG LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM
+    MIRROR_PAD MUL NEG PAD PADV2 POW PRELU REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR
+    RESIZE_NEAREST_NEIGHBOR RSQRT SIN SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SQRT SQUARE SQUARED_DIFFERENCE
+    STRIDED_SLICE SUB SUM TANH TILE TRANSPOSE TRANSPOSE_CONV
+    """.split()  # noqa: SIM905 - a list of 60 quoted names is harder to read
 )
 """Operators that LiteRT's GPU accelerator takes in float32 and float16."""
 

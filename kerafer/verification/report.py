@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -28,7 +28,8 @@ class GpuRun:
     """What happened on LiteRT's GPU accelerator, compiled for the GPU alone.
 
     Args:
-        status: `"ok"`, `"no device"`, `"refused"`, `"crashed"`, `"wrong numbers"`, or `"not meant for it"`.
+        status: `"ok"`, `"no device"`, `"refused"`, `"crashed"`, `"wrong numbers"`,
+            `"not meant for it"`, or `"not tried"`.
         device: name of the Vulkan device.
         max_difference: largest difference of a probability from the same file on the CPU.
         message: the runtime's own words where it failed.
@@ -50,7 +51,7 @@ class FileReport:
         bytes: size.
         operators: how often each operator occurs.
         refused: operators and tensors that the GPU runtime does not take, with the reason.
-        parity: against the Keras model on the golden faces, or on the split where one was given.
+        parity: against the Keras model; None where the file cannot be run.
         accuracy: on the split, or None.
         accuracy_change: against the Keras model on the split, or None.
         gpu: the run on the GPU accelerator.
@@ -60,13 +61,13 @@ class FileReport:
     name: str
     recipe: str
     bytes: int
-    operators: dict[str, int]
-    refused: tuple[str, ...]
-    parity: Parity
-    accuracy: float | None
-    accuracy_change: float | None
-    gpu: GpuRun
-    failures: tuple[str, ...]
+    operators: dict[str, int] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    parity: Parity | None = None
+    accuracy: float | None = None
+    accuracy_change: float | None = None
+    gpu: GpuRun = field(default_factory=lambda: GpuRun("not tried"))
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ class VerifyReport:
         return {"passed": self.passed, **asdict(self)}
 
     def table(self) -> str:
-        """Return the report as text for people."""
-        heads = ("file", "KB", "max diff", "mean diff", "agree", "accuracy", "change", "GPU operators", "GPU run", "")
+        """Return the report as text for people; "off the GPU" counts operators that the GPU runtime does not take."""
+        heads = ("file", "KB", "max diff", "mean diff", "agree", "accuracy", "change", "off the GPU", "GPU run", "")
         rows = [heads, *(self._row(file) for file in self.files)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -112,18 +113,21 @@ class VerifyReport:
 
     @staticmethod
     def _row(file: FileReport) -> tuple[str, ...]:
-        gpu = file.gpu.status
+        def shown(value: float | None, form: str) -> str:
+            return "-" if value is None else format(value, form)
+
+        parity, gpu = file.parity, file.gpu.status
         if file.gpu.max_difference is not None:
             gpu += f" ({file.gpu.max_difference:.0e} from CPU)"
         return (
             file.name,
             f"{file.bytes / 1000:.0f}",
-            f"{file.parity.max_difference:.1e}",
-            f"{file.parity.mean_difference:.1e}",
-            f"{file.parity.agreement:.1%}",
-            "-" if file.accuracy is None else f"{file.accuracy:.4f}",
-            "-" if file.accuracy_change is None else f"{file.accuracy_change:+.4f}",
-            "all taken" if not file.refused else f"{len(file.refused)} refused",
+            shown(parity and parity.max_difference, ".1e"),
+            shown(parity and parity.mean_difference, ".1e"),
+            shown(parity and parity.agreement, ".1%"),
+            shown(file.accuracy, ".4f"),
+            shown(file.accuracy_change, "+.4f"),
+            f"{len({reason.partition(':')[0] for reason in file.refused})} of {sum(file.operators.values())}",
             gpu,
             "ok" if not file.failures else "FAILED",
         )

@@ -98,7 +98,10 @@ def _verify_file(
     require_gpu: bool,
 ) -> FileReport:
     path, recipe = inside(bundle.folder, name), export_recipe(bundle.card.files[name]["recipe"])
-    runner, operators = LiteRTRunner(path), inspect_operators(path)
+    try:
+        runner, operators = LiteRTRunner(path), inspect_operators(path)
+    except ValueError as error:
+        return FileReport(name, recipe.name, path.stat().st_size, failures=(str(error),))
     outputs = runner.predict(inputs)
     difference = np.abs(outputs - expected)
     parity = Parity(

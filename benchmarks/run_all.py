@@ -1,0 +1,33 @@
+"""Measure everything again and write the README's tables: what `make results` runs.
+
+python benchmarks/run_all.py --data fer2013:fer2013.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Run the benchmarks one after the other, stopping at the first failure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    data = ["--data", parser.parse_args().data]
+    for script, arguments in (
+        ("face_framing.py", data),
+        ("throughput.py", data),
+        ("exported_files.py", data),
+        ("latency.py", []),
+        ("readme.py", []),
+    ):
+        print(f"== {script}", flush=True)
+        subprocess.run([sys.executable, str(HERE / script), *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main()

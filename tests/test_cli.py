@@ -1,0 +1,191 @@
+"""The command, as a newcomer types it."""
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from kerafer.cli.main import main, parser
+from kerafer.data.samples import portrait
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(portrait()).save(path)
+    return path
+
+
+def verbs(of=None, prefix=()):
+    """Every verb and sub-verb with its parser."""
+    for action in (of or parser())._actions:
+        for name, child in (getattr(action, "choices", None) or {}).items() if hasattr(action, "add_parser") else ():
+            yield (*prefix, name), child
+            yield from verbs(child, (*prefix, name))
+
+
+def json_of(capsys, *arguments, code=0):
+    assert main([*map(str, arguments), "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("names", "verb"), [v for v in verbs() if v[0] != ("data",)], ids=str)
+def test_every_verb_has_an_example_and_json(names, verb):
+    text = verb.format_help()
+    assert "example:" in text
+    assert "--json" in text
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["train", "--help"]])
+def test_help_and_list_load_no_framework(arguments):
+    # what loads TensorFlow takes seconds; nothing that only tells should
+    code = (
+        "import sys; from kerafer.cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "print([m for m in ('tensorflow', 'keras', 'cv2', 'matplotlib', 'mtcnn') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_import_loads_no_framework():
+    code = "import sys, kerafer; kerafer.list_models(); print('tensorflow' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert ran.stdout.strip() == "False"
+
+
+def test_every_public_name_exists():
+    import kerafer
+
+    for name in kerafer.__all__:
+        assert getattr(kerafer, name) is not None
+    with pytest.raises(AttributeError):
+        _ = kerafer.nothing
+
+
+@pytest.mark.parametrize(("name", "parameters", "flops"), [("ean", 43840, 5054158), ("ean_a", 76608, 20891694)])
+def test_info(capsys, name, parameters, flops):
+    facts = json_of(capsys, "info", name)
+    assert (facts["trainable_parameters"], facts["flops"]) == (parameters, flops)
+
+
+def test_info_for_people(capsys):
+    assert main(["info", "ean", "--layers"]) == 0
+    told = capsys.readouterr().out
+    assert "43,840" in told
+    assert "block3_eca_conv" in told
+
+
+def test_list(capsys):
+    assert {m["name"] for m in json_of(capsys, "list", "ean*")} >= {"ean", "ean_f"}
+
+
+def test_predict_writes_picture_and_json(capsys, photo, tmp_path):
+    out = tmp_path / "out"
+    [entry] = json_of(capsys, "predict", photo, "--out", out)["pictures"]
+    assert len(entry["faces"]) == 1
+    assert Image.open(out / "photo.annotated.png").size == (512, 600)
+    assert json.loads((out / "photo.json").read_text())["faces"] == entry["faces"]
+
+
+def test_predict_without_a_face_is_no_error(capsys, tmp_path):
+    path = tmp_path / "blank.png"
+    Image.new("RGB", (200, 200)).save(path)
+    assert main(["predict", str(path), "--no-files"]) == 0
+    assert "no face found" in capsys.readouterr().out
+
+
+def test_one_bad_picture_does_not_stop_the_others(capsys, photo, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_text("no picture")
+    entries = json_of(capsys, "predict", bad, photo, tmp_path / "none.png", "--no-files", code=1)["pictures"]
+    assert "bad.png" in entries[0]["error"]
+    assert len(entries[1]["faces"]) == 1
+    assert "none.png" in entries[2]["error"]
+
+
+def test_export_verify_evaluate(capsys, fer_csv, tmp_path):
+    folder, source = tmp_path / "ean", f"fer2013:{fer_csv}"
+    made = json_of(capsys, "export", "ean", "--weights", "fer2013", "--out", folder, "--recipe", "float32")
+    assert set(made["card"]["files"]) == {"ean_float32.tflite", "model.keras"}
+    report = json_of(capsys, "verify", folder)
+    assert report["passed"] is True
+    keras = json_of(capsys, "evaluate", "ean", "--weights", "fer2013", "--data", source, "--split", "public")
+    lite = json_of(capsys, "evaluate", folder / "ean_float32.tflite", "--data", source, "--split", "public")
+    assert lite["accuracy"] == keras["accuracy"]
+    assert keras["images"] == 7
+    made = json_of(
+        capsys, "export", "ean", "--out", tmp_path / "int8", "--recipe", "static_int8", "--calibrate", source
+    )
+    assert made["card"]["files"]["ean_static_int8.tflite"]["calibration"]["from"] == "fer2013 train"
+    (folder / "labels.txt").write_text("a\nb\n")
+    assert main(["verify", str(folder)]) == 1
+    assert "FAILED" in capsys.readouterr().out
+    assert main(["export", "ean", "--out", str(folder)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_data_check(capsys, fer_csv):
+    found = json_of(capsys, "data", "check", f"fer2013:{fer_csv}")
+    assert (found["train"]["images"], found["public"]["images"]) == (14, 7)
+    fer_csv.write_text(fer_csv.read_text() + "9,1 2 3,Training\n")
+    assert main(["data", "check", f"fer2013:{fer_csv}"]) == 1
+    told = capsys.readouterr()
+    assert "line 23" in told.err
+    assert "malformed     1" in told.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "eam"], "must be one of"),
+        (["evaluate", "ean", "--data", "fer2013:none.csv"], "none.csv"),
+        (["verify", "nowhere"], "card.json"),
+        (["train", "ean", "--data", "fer2013"], "KIND:PATH"),
+        (["export", "nothing.keras", "--out", "x"], "nothing.keras"),
+    ],
+)
+def test_errors_are_one_line_and_code_2(capsys, arguments, words):
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.startswith("kerafer: ")
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_train_from_the_command_line(command, fer_csv, tmp_path):
+    arguments = ["train", "ean", "--data", f"fer2013:{fer_csv}", "--epochs", "2", "--batch-size", "7"]
+    ran = command(*arguments, "--out", tmp_path / "run")
+    assert ran.returncode == 0, ran.stderr
+    assert "last.keras" in ran.stdout
+    assert "Epoch 2/2" in ran.stdout
+    assert "oneDNN" not in ran.stderr
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_weights_and_command(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT], check=True
+    )
+    import zipfile
+
+    [wheel] = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "kerafer/pretrained/ean-fer2013.npz" in names
+    assert "kerafer/pretrained/ean-fer2013.json" in names
+    assert "kerafer/py.typed" in names
+    assert not [n for n in names if n.startswith(("tests", "benchmarks", "tools"))]
+
+
+def test_version_is_one(capsys):
+    import kerafer
+
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert kerafer.__version__ in capsys.readouterr().out
+    assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text()).get("project", {})
