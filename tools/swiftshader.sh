@@ -19,6 +19,6 @@ apt-get "${options[@]}" update
 apt-get "${options[@]}" download libvulkan1 chromium-common
 for package in *.deb; do dpkg-deb -x "$package" root; done
 mkdir lib
-cp -L root/usr/lib/*/libvulkan.so.1 root/usr/lib/chromium/libvk_swiftshader.so root/usr/lib/chromium/vk_swiftshader_icd.json lib/
+cp -L root/usr/lib/*-linux-gnu/libvulkan.so.1 root/usr/lib/chromium/{libvk_swiftshader.so,vk_swiftshader_icd.json} lib/
 rm -rf root state cache ./*.deb
 touch ready
