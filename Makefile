@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 SWIFTSHADER := $(CURDIR)/.cache/swiftshader
 # A software Vulkan device, where one was fetched; a real one is used where its driver is installed and this is empty.
-VULKAN = $(if $(wildcard $(SWIFTSHADER)/ready),env LD_LIBRARY_PATH=$(SWIFTSHADER)/lib:$(LD_LIBRARY_PATH) VK_ICD_FILENAMES=$(SWIFTSHADER)/lib/vk_swiftshader_icd.json)
+VULKAN = $(if $(wildcard $(SWIFTSHADER)/ready),env LD_LIBRARY_PATH=$(SWIFTSHADER)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH)) VK_ICD_FILENAMES=$(SWIFTSHADER)/lib/vk_swiftshader_icd.json)
 RUN = $(VULKAN) $(VENV)/bin/
 
 .PHONY: help demo test quick lint results swiftshader clean

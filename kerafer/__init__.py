@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Preprocessing": "kerafer.preprocess",
     "ModelSpec": "kerafer.specs",
-    "build_model": "kerafer.specs",
-    "list_models": "kerafer.specs",
-    "model_spec": "kerafer.specs",
-    "register_model": "kerafer.specs",
+    "build_model": "kerafer.zoo",
+    "list_models": "kerafer.zoo",
+    "model_spec": "kerafer.zoo",
+    "register_model": "kerafer.zoo",
     "load_weights": "kerafer.weights",
     "save_weights": "kerafer.weights",
     "profile": "kerafer.profiling",
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from kerafer.evaluation import evaluate as evaluate
     from kerafer.preprocess import Preprocessing as Preprocessing
     from kerafer.specs import ModelSpec as ModelSpec
-    from kerafer.specs import build_model as build_model
-    from kerafer.specs import list_models as list_models
-    from kerafer.specs import model_spec as model_spec
-    from kerafer.specs import register_model as register_model
+    from kerafer.zoo import build_model as build_model
+    from kerafer.zoo import list_models as list_models
+    from kerafer.zoo import model_spec as model_spec
+    from kerafer.zoo import register_model as register_model
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the keys are strings
 

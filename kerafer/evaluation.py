@@ -9,7 +9,6 @@ import numpy as np
 from tqdm import tqdm
 
 from kerafer.data.dataset import FaceDataset
-from kerafer.data.pipeline import centre_crops
 
 if TYPE_CHECKING:
     from kerafer.loading import LoadedModel
@@ -56,7 +55,7 @@ def predict_dataset(loaded: LoadedModel, data: FaceDataset, *, progress: bool = 
     starts = range(0, len(data), 256)
     return np.concatenate(
         [
-            loaded.runner.predict(centre_crops(data.images[i : i + 256], contract))
+            loaded.runner.predict(contract.batch(data.images[i : i + 256]))
             for i in tqdm(starts, desc=loaded.name, unit="batch", disable=not progress)
         ]
     )

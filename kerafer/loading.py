@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from kerafer.card import ModelCard
 from kerafer.runtime import KerasRunner, LiteRTRunner, Runner
-from kerafer.specs import build_model, list_models
 from kerafer.weights import resolve, shipped
+from kerafer.zoo import build_model, list_models
 
 if TYPE_CHECKING:
     import keras

@@ -141,6 +141,26 @@ class Preprocessing:
         top, left = self.crop_offset()
         return np.ascontiguousarray(image[top : top + self.size[0], left : left + self.size[1]])
 
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """Return the model's input for each picture of an array, as calling the contract gives it for one.
+
+        Args:
+            images: (n, height, width) gray or (n, height, width, 3) RGB, uint8.
+
+        Returns:
+            (n, size[0], size[1], 3) float32.
+        """
+        if images.shape[1:3] != tuple(self.resize):
+            return np.stack([self(image) for image in images])
+        (top, left), (height, width) = self.crop_offset(), self.size
+        return self.batch_of_crops(images[:, top : top + height, left : left + width])
+
+    def batch_of_crops(self, crops: np.ndarray) -> np.ndarray:
+        """Scale pictures of the model's size, (n, height, width[, 3]) uint8, gray repeated on three channels."""
+        if crops.ndim == 3:
+            crops = np.repeat(crops[..., None], 3, axis=-1)  # (n, h, w) -> (n, h, w, 3)
+        return self.scale(crops)
+
     def crop_offset(self) -> tuple[int, int]:
         """Return (top, left) of the centre crop, rounded down."""
         return (self.resize[0] - self.size[0]) // 2, (self.resize[1] - self.size[1]) // 2

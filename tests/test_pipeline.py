@@ -28,7 +28,7 @@ def test_an_epoch_is_a_permutation():
     data = synthetic(30)
     plain = TrainingBatches(data, CONTRACT, 7, (), seed=0)
     assert len(plain) == 4
-    whole = kerafer.data.pipeline.centre_crops(data.images, CONTRACT)
+    whole = CONTRACT.batch(data.images)
     seen = [int(np.flatnonzero((whole == x).all(axis=(1, 2, 3)))[0]) for s in range(4) for x in plain.batch(s)[0]]
     assert len(set(seen)) == 28
     again = [int(np.flatnonzero((whole == x).all(axis=(1, 2, 3)))[0]) for s in range(4, 8) for x in plain.batch(s)[0]]

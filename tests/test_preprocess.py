@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from kerafer.data.pipeline import centre_crops
 from kerafer.preprocess import Preprocessing, as_rgb
 
 CONTRACT = Preprocessing(size=(44, 44), resize=(48, 48), face_scale=1.1, face_shift=-0.016)
@@ -30,9 +29,9 @@ def test_growing_is_bilinear_with_half_pixel_centres():
 
 def test_batches_equal_single_pictures():
     images = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
-    np.testing.assert_array_equal(centre_crops(images, CONTRACT), np.stack([CONTRACT(image) for image in images]))
+    np.testing.assert_array_equal(CONTRACT.batch(images), np.stack([CONTRACT(image) for image in images]))
     large = np.random.default_rng(0).integers(0, 256, (3, 70, 60, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(centre_crops(large, CONTRACT), np.stack([CONTRACT(image) for image in large]))
+    np.testing.assert_array_equal(CONTRACT.batch(large), np.stack([CONTRACT(image) for image in large]))
 
 
 def test_mean_and_std():

@@ -124,4 +124,4 @@ def test_registry_takes_new_models_and_refuses_taken_names():
     finally:
         from kerafer import specs
 
-        specs._REGISTRY.pop(spec.name)
+        specs.REGISTRY.pop(spec.name)

@@ -78,8 +78,8 @@ def print_json(value: Any) -> None:
 
 def model_and_weights(arguments: argparse.Namespace) -> tuple[str, str | None]:
     """Return model and weights; a model of the zoo with one set of shipped weights needs no --weights."""
-    from kerafer.specs import list_models
     from kerafer.weights import shipped
+    from kerafer.zoo import list_models
 
     if arguments.weights is None and arguments.model in list_models() and len(shipped(arguments.model)) == 1:
         return arguments.model, next(iter(shipped(arguments.model)))

@@ -20,7 +20,7 @@ def add(verbs: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from kerafer.specs import list_models, model_spec
+    from kerafer.zoo import list_models, model_spec
 
     specs = [model_spec(name) for name in list_models(arguments.pattern)]
     if arguments.json:
@@ -54,8 +54,8 @@ def _facts(spec: Any) -> dict[str, Any]:
 
 def _info(arguments: argparse.Namespace) -> int:
     from kerafer.profiling import RULERS, profile
-    from kerafer.specs import build_model, model_spec
     from kerafer.weights import shipped
+    from kerafer.zoo import build_model, model_spec
 
     spec = model_spec(arguments.model)
     shape = (arguments.size, arguments.size, spec.input_shape[2]) if arguments.size else None

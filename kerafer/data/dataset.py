@@ -136,7 +136,7 @@ class FaceDataset:
             one_hot: labels as (batch, classes) float32 instead of (batch,) int64.
 
         Returns:
-            Batches of (batch, height, width, 3) float32 in [0, 1] (before mean and std) and labels.
+            Batches of (batch, height, width, 3) float32, scaled by the contract, and labels.
 
         Example:
             >>> import numpy as np, kerafer
@@ -146,9 +146,16 @@ class FaceDataset:
             >>> next(iter(batches))[0].shape
             TensorShape([4, 44, 44, 3])
         """
-        from kerafer.data.pipeline import evaluation_pipeline
+        import tensorflow as tf
 
-        return evaluation_pipeline(self, preprocessing, batch_size, one_hot=one_hot)
+        labels = np.eye(len(self.class_names), dtype=np.float32)[self.labels] if one_hot else self.labels
+        pairs = tf.data.Dataset.from_tensor_slices((self.images, labels)).batch(batch_size)
+
+        def prepare(images: tf.Tensor, batch_labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            x = tf.numpy_function(preprocessing.batch, [images], tf.float32, stateful=False)
+            return tf.ensure_shape(x, (None, *preprocessing.size, 3)), batch_labels
+
+        return pairs.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
 def load_data(source: str, split: str = "train", **options: Any) -> FaceDataset:

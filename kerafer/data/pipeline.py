@@ -1,6 +1,6 @@
-"""From a `FaceDataset` to batches: augmented and endless for training, plain and in order for evaluation.
+"""From a `FaceDataset` to shuffled, augmented, endless training batches.
 
-A training batch is a pure function of seed and step. So a training resumed at any step goes on exactly as if nothing
+A batch is a pure function of seed and step. So a training resumed at any step goes on exactly as if nothing
 had happened, on every backend, and the batches can be made on several threads.
 """
 
@@ -27,29 +27,6 @@ def resized(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         return images
     whole = Preprocessing(size=(height, width), resize=(height, width))
     return np.stack([np.rint(whole.pixels(image)).astype(np.uint8) for image in images])
-
-
-def centre_crops(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the model's input for each image of a batch, as `Preprocessing` gives it for one.
-
-    Args:
-        images: (n, height, width) gray or (n, height, width, 3) RGB, uint8.
-        preprocessing: the model's contract.
-
-    Returns:
-        (n, size[0], size[1], 3) float32.
-    """
-    if images.shape[1:3] != tuple(preprocessing.resize):
-        return np.stack([preprocessing(image) for image in images])
-    (top, left), (height, width) = preprocessing.crop_offset(), preprocessing.size
-    return to_input(images[:, top : top + height, left : left + width], preprocessing)
-
-
-def to_input(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Scale a uint8 batch of the model's size, gray repeated on three channels."""
-    if images.ndim == 3:
-        images = np.repeat(images[..., None], 3, axis=-1)  # (n, h, w) -> (n, h, w, 3)
-    return preprocessing.scale(images)
 
 
 class TrainingBatches:
@@ -108,8 +85,8 @@ class TrainingBatches:
         if self.augmentation:
             rng = np.random.default_rng([self.seed, epoch, position])
             images = augment(images, self.augmentation, self.preprocessing.size, rng)
-            return to_input(images, self.preprocessing), self.targets[index]
-        return centre_crops(images, self.preprocessing), self.targets[index]
+            return self.preprocessing.batch_of_crops(images), self.targets[index]
+        return self.preprocessing.batch(images), self.targets[index]
 
     def _permutation(self, epoch: int) -> np.ndarray:
         kept, order = self._order  # one tuple, so that threads see a matching pair
@@ -140,19 +117,3 @@ class TrainingBatches:
             return tuple(tf.ensure_shape(t, s.shape) for t, s in zip(made, signature, strict=True))
 
         return steps.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
-
-
-def evaluation_pipeline(
-    data: FaceDataset, preprocessing: Preprocessing, batch_size: int, *, one_hot: bool = True
-) -> tf.data.Dataset:
-    """Return a split as a `tf.data` pipeline in its own order; see `FaceDataset.to_tf`."""
-    import tensorflow as tf
-
-    labels = np.eye(len(data.class_names), dtype=np.float32)[data.labels] if one_hot else data.labels
-    pairs = tf.data.Dataset.from_tensor_slices((data.images, labels)).batch(batch_size)
-
-    def prepare(images: tf.Tensor, batch_labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x = tf.numpy_function(lambda i: centre_crops(i, preprocessing), [images], tf.float32, stateful=False)
-        return tf.ensure_shape(x, (None, *preprocessing.size, 3)), batch_labels
-
-    return pairs.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)

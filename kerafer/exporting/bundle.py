@@ -19,7 +19,6 @@ import numpy as np
 
 from kerafer.card import FILE_NAME, ModelCard
 from kerafer.data.dataset import FaceDataset
-from kerafer.data.pipeline import centre_crops
 from kerafer.data.samples import portrait_faces
 from kerafer.exporting.tflite import convert
 from kerafer.files import sha256, write_json
@@ -115,7 +114,7 @@ def export(
     else:
         origin = f"{calibration.name} {calibration.split}"
         chosen = rng.permutation(len(calibration))[:CALIBRATION_COUNT]
-        pictures = centre_crops(calibration.images[chosen], contract)
+        pictures = contract.batch(calibration.images[chosen])
 
     out.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))

@@ -14,15 +14,16 @@ import keras
 from kerafer import __version__
 from kerafer.card import ModelCard
 from kerafer.data.dataset import FaceDataset
-from kerafer.data.pipeline import TrainingBatches, centre_crops
+from kerafer.data.pipeline import TrainingBatches
 from kerafer.files import read_json, replacing, write_json
 from kerafer.layers import fold_luma
 from kerafer.plots import training_curves
 from kerafer.profiling import profile
-from kerafer.specs import ModelSpec, build_model, model_spec
+from kerafer.specs import ModelSpec
 from kerafer.training.callbacks import ResumableState, Validate, refresh_batch_norm
 from kerafer.training.fused import with_fused_batch_norm
 from kerafer.training.recipes import TrainingRecipe
+from kerafer.zoo import build_model, model_spec
 
 RECORD_FILE = "run.json"
 LAST_MODEL = "last.keras"
@@ -235,7 +236,7 @@ def _validation(validation: FaceDataset, spec: ModelSpec) -> Any:
         return validation.to_tf(spec.preprocessing, batch_size=256).cache()
     targets = keras.utils.to_categorical(validation.labels, len(validation.class_names))
     starts = range(0, len(validation), 256)
-    images = [centre_crops(validation.images[i : i + 256], spec.preprocessing) for i in starts]
+    images = [spec.preprocessing.batch(validation.images[i : i + 256]) for i in starts]
     return list(zip(images, (targets[i : i + 256] for i in starts), strict=True))
 
 

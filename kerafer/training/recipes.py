@@ -89,13 +89,14 @@ RECIPES: dict[str, TrainingRecipe] = {
         ),
         TrainingRecipe(
             name="cosine",
-            source="kerafer's own: a small network underfits, so a high rate, long cosine, averaged weights and little "
-            "regularisation.",
-            epochs=120,
+            source="kerafer's own: a high rate, cosine decay and averaged weights; decoupled decay of 0.005, as strong as "
+            "the usual 0.0005 inside the gradient at momentum 0.9. With a tenth of it and 160 epochs EAN overfits: "
+            "training 83 %, PublicTest falling from 66 % to 65 %.",
+            epochs=80,
             batch_size=128,
             learning_rate=0.1,
             nesterov=True,
-            weight_decay=5e-4,
+            weight_decay=5e-3,
             warmup_epochs=3,
             label_smoothing=0.1,
             average_epochs=4.0,

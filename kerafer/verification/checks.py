@@ -8,7 +8,6 @@ import numpy as np
 from tqdm import tqdm
 
 from kerafer.data.dataset import FaceDataset
-from kerafer.data.pipeline import centre_crops
 from kerafer.data.samples import portrait_faces
 from kerafer.exporting.bundle import LABELS_FILE, MODEL_FILE, Bundle, read_golden
 from kerafer.files import inside, sha256
@@ -58,7 +57,7 @@ def verify(
         inputs, labels = contract.scale(portrait_faces(contract, FACES, seed=2)), None
         faces = f"{FACES} crops of matplotlib's sample portrait"
     else:
-        inputs, labels = centre_crops(data.images, contract), data.labels
+        inputs, labels = contract.batch(data.images), data.labels
         faces = f"{len(data)} faces of {data.name} {data.split}"
     expected = keras_model.runner.predict(inputs)
     golden_inputs, golden = read_golden(bundle)

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerafer.vision.detect import Face
+
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
-
-    from kerafer.vision.recognize import Picture, RecognizedFace
 
 # Told apart by people with any colour vision (Okabe and Ito), bright on dark.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF")
 
 
-def annotate(picture: Picture) -> np.ndarray:
+def annotate(image: np.ndarray, faces: Sequence[tuple[Face, Mapping[str, float]]]) -> np.ndarray:
     """Draw boxes, landmarks and the three most probable expressions of each face.
 
     Args:
-        picture: what a `Recognizer` returned.
+        image: (height, width, 3) uint8 RGB.
+        faces: each face with the probability of every class.
 
     Returns:
         (height, width, 3) uint8, a copy; with a line of text where no face was found.
     """
     from PIL import Image, ImageDraw
 
-    canvas = Image.fromarray(picture.image).convert("RGB")
+    canvas = Image.fromarray(image).convert("RGB")
     draw = ImageDraw.Draw(canvas, "RGBA")
     unit = max(1.0, max(canvas.size) / 640)  # so that large pictures get readable text
-    if not picture.faces:
+    if not faces:
         _text(
             draw, (round(8 * unit), round(8 * unit)), "no face found", "#FFFFFF", _font(round(16 * unit)), canvas.size
         )
-    for recognized in picture.faces:
-        _face(draw, recognized, unit, canvas.size)
+    for face, probabilities in faces:
+        _face(draw, face, probabilities, unit, canvas.size)
     return np.asarray(canvas)
 
 
-def _face(draw: object, recognized: RecognizedFace, unit: float, size: tuple[int, int]) -> None:
-    labels = list(recognized.probabilities)
-    colour = COLOURS[labels.index(recognized.label) % len(COLOURS)]
-    x, y, w, h = recognized.face.box
+def _face(draw: object, face: Face, probabilities: Mapping[str, float], unit: float, size: tuple[int, int]) -> None:
+    best = sorted(probabilities.items(), key=lambda item: -item[1])[:3]
+    colour = COLOURS[list(probabilities).index(best[0][0]) % len(COLOURS)]
+    x, y, w, h = face.box
     draw.rectangle((x, y, x + w, y + h), outline=colour, width=max(2, round(2.5 * unit)))
     radius = max(1.5, 0.012 * w)
-    for px, py in recognized.face.landmarks.values():
+    for px, py in face.landmarks.values():
         draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=colour)
-    best = sorted(recognized.probabilities.items(), key=lambda item: -item[1])[:3]
     lines = [f"{label} {probability:.0%}" for label, probability in best]
     small = max(10, min(round(14 * unit), round(w * 0.16)))
     _text(draw, (x, y + h + round(2 * unit)), "\n".join(lines), "#FFFFFF", _font(small), size)

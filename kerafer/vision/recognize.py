@@ -13,6 +13,7 @@ from kerafer.images import read_image
 from kerafer.loading import LoadedModel, load_model
 from kerafer.preprocess import as_rgb
 from kerafer.vision.detect import Face, FaceDetector, MTCNNDetector
+from kerafer.vision.draw import annotate
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ class Picture:
 
     def annotated(self) -> np.ndarray:
         """Return the picture with boxes, landmarks and expressions drawn in, (height, width, 3) uint8."""
-        from kerafer.vision.draw import annotate
-
-        return annotate(self)
+        return annotate(self.image, [(found.face, found.probabilities) for found in self.faces])
 
 
 class Recognizer:
