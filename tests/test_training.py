@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,12 +145,12 @@ def test_a_damaged_state_is_named(data, tmp_path, finished):
 def test_a_run_stopped_before_its_record_is_completed(data, tmp_path, finished):
     folder = tmp_path / "run"
     folder.mkdir()
-    for name in ("state.npz", "history.csv"):
-        (folder / name).write_bytes((finished.folder / name).read_bytes())
+    (folder / "state.npz").write_bytes((finished.folder / "state.npz").read_bytes())
     (folder / "run.json").write_text(json.dumps({**finished.record, "state": "running"}))
     settings = recipe("cosine", epochs=8, warmup_epochs=1, average_epochs=1.0, **SHORT)
     train("ean", *data, settings, folder, seed=3, verbose=0)
     assert_equal_weights(folder, finished.folder)
+    assert (folder / "history.csv").read_text() == (finished.folder / "history.csv").read_text()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -165,6 +166,23 @@ def test_recipes_have_a_source_and_plain_values(name):
 def test_wrong_recipes_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         recipe("ean_paper", **changes)
+
+
+def test_another_size_goes_into_model_and_card(data, tmp_path):
+    settings = recipe("ean_paper", epochs=1, batch_size=70)
+    train("ean", *data, settings, tmp_path / "run", size=(32, 32), weights="fer2013", verbose=0)
+    loaded = kerafer.load_model(tmp_path / "run")
+    assert loaded.model.input_shape == (None, 32, 32, 3)
+    assert (loaded.card.preprocessing.size, loaded.card.preprocessing.resize) == ((32, 32), (35, 35))
+    assert loaded.card.training["weights"]["name"] == "fer2013"
+
+
+def test_wrong_arguments_leave_no_folder(data, tmp_path):
+    with pytest.raises(ValueError, match="batch_size"):
+        train("ean", *data, recipe("ean_paper", batch_size=9999), tmp_path / "run", verbose=0)
+    with pytest.raises(ValueError, match="classes"):
+        train("ean", data[0], replace(data[1], class_names=("a", "b")), recipe("ean_paper"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_recipe():

@@ -27,6 +27,7 @@ def add(verbs: Any) -> None:
     verb.add_argument("--epochs", type=int, help="instead of the recipe's")
     verb.add_argument("--batch-size", type=int, help="instead of the recipe's")
     verb.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    verb.add_argument("--size", type=int, help="height and width of the input (default: the paper's)")
     verb.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default: 0)")
     verb.add_argument("--weights", help="start from shipped weights, such as fer2013")
     verb.add_argument("--out", help="folder of the run (default: runs/MODEL-RECIPE-SEED)")
@@ -61,6 +62,7 @@ def _train(arguments: argparse.Namespace) -> int:
         chosen,
         out,
         seed=arguments.seed,
+        size=arguments.size and (arguments.size, arguments.size),
         weights=arguments.weights,
         verbose=0 if arguments.json else 1,
     )

@@ -1,4 +1,4 @@
-"""From a `FaceDataset` to shuffled, augmented, endless training batches.
+"""From a `FaceDataset` to batches: shuffled, augmented and endless for training; plain and in order to evaluate.
 
 A batch is a pure function of seed and step. So a training resumed at any step goes on exactly as if nothing
 had happened, on every backend, and the batches can be made on several threads.
@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from kerafer.data.augment import augment
@@ -117,3 +118,35 @@ class TrainingBatches:
             return tuple(tf.ensure_shape(t, s.shape) for t, s in zip(made, signature, strict=True))
 
         return steps.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+class EvaluationBatches(keras.utils.PyDataset):
+    """A split in its own order, one centre crop an image, for `model.evaluate` on any backend.
+
+    Args:
+        data: the split.
+        preprocessing: the model's contract.
+        batch_size: images in a batch.
+
+    Example:
+        >>> import kerafer
+        >>> from kerafer.data.pipeline import EvaluationBatches
+        >>> from kerafer.data.samples import synthetic
+        >>> batches = EvaluationBatches(synthetic(10), kerafer.model_spec("ean").preprocessing, batch_size=4)
+        >>> len(batches), batches[2][0].shape
+        (3, (2, 44, 44, 3))
+    """
+
+    def __init__(self, data: FaceDataset, preprocessing: Preprocessing, batch_size: int = 256) -> None:
+        super().__init__()
+        self.images, self.preprocessing, self.batch_size = data.images, preprocessing, batch_size
+        self.targets = np.eye(len(data.class_names), dtype=np.float32)[data.labels]
+
+    def __len__(self) -> int:
+        """Batches in the split, the last one possibly smaller."""
+        return (len(self.images) + self.batch_size - 1) // self.batch_size
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs (batch, height, width, 3) float32 and one-hot labels (batch, classes)."""
+        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return self.preprocessing.batch(self.images[part]), self.targets[part]

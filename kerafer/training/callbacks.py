@@ -142,6 +142,7 @@ class ResumableState(keras.callbacks.Callback):
         callbacks = json.loads(str(self._saved["callbacks"]))
         for name, callback in self.stateful.items():
             callback.__dict__.update(callbacks[name])
+        self._write_history()  # it may lack the epoch after which the run was stopped
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write state and history, then call `after_epoch`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,15 +15,17 @@ import keras
 from kerafer import __version__
 from kerafer.card import ModelCard
 from kerafer.data.dataset import FaceDataset
-from kerafer.data.pipeline import TrainingBatches
-from kerafer.files import read_json, replacing, write_json
+from kerafer.data.pipeline import EvaluationBatches, TrainingBatches
+from kerafer.files import read_json, replacing, sha256, write_json
 from kerafer.layers import fold_luma
 from kerafer.plots import training_curves
+from kerafer.preprocess import Preprocessing
 from kerafer.profiling import profile
 from kerafer.specs import ModelSpec
 from kerafer.training.callbacks import ResumableState, Validate, refresh_batch_norm
 from kerafer.training.fused import with_fused_batch_norm
 from kerafer.training.recipes import TrainingRecipe
+from kerafer.weights import resolve
 from kerafer.zoo import build_model, model_spec
 
 RECORD_FILE = "run.json"
@@ -56,6 +59,7 @@ def train(
     out: str | Path,
     *,
     seed: int = 0,
+    size: tuple[int, int] | None = None,
     weights: str | None = None,
     verbose: int = 1,
     **options: Any,
@@ -70,6 +74,7 @@ def train(
         out: folder of the run. If it holds an interrupted run of exactly these settings, that run goes on; if it holds
             a finished one, its result is returned.
         seed: decides initial weights, order and augmentation.
+        size: (height, width) of the input; the spec's by default.
         weights: initial weights, as in `build_model`.
         verbose: 1 for a progress bar, 2 for a line per epoch, 0 for silence.
         **options: of the model's builder.
@@ -78,7 +83,7 @@ def train(
         The finished run.
 
     Raises:
-        ValueError: if `out` holds a run of other settings, or the data does not fit.
+        ValueError: if `out` holds a run of other settings or other files, or the data does not fit.
 
     Example:
         >>> import tempfile, kerafer
@@ -94,9 +99,12 @@ def train(
     """
     out = Path(out)
     spec = model_spec(name)
-    settings = _settings(name, data, validation, recipe, seed, weights, options)
-    record = _open_record(out, settings)
-    if record["state"] == "finished":
+    contract = spec.preprocessing if size is None else spec.preprocessing.resized_to(size)
+    if data.class_names != validation.class_names:
+        raise ValueError(f"`validation` must have the classes {data.class_names}. Received: {validation.class_names}")
+    settings = _settings(name, data, validation, recipe, seed, contract.size, weights, options)
+    record = _find_record(out, settings)
+    if record is not None and record["state"] == "finished":
         return TrainingRun(out, record)
 
     keras.utils.set_random_seed(seed)
@@ -104,11 +112,10 @@ def train(
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    shape = (*spec.preprocessing.size, 3)
-    arguments = {"input_shape": shape, "classes": len(data.class_names), **options}
+    arguments = {"input_shape": (*contract.size, 3), "classes": len(data.class_names), **options}
     plain = build_model(name, classifier_activation=None, weights=weights, **arguments)
     model = with_fused_batch_norm(plain)
-    batches = TrainingBatches(data, spec.preprocessing, recipe.batch_size, recipe.augmentation, seed)
+    batches = TrainingBatches(data, contract, recipe.batch_size, recipe.augmentation, seed)
     model.compile(
         optimizer=_optimizer(recipe, len(batches)),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
@@ -117,7 +124,15 @@ def train(
         jit_compile=False if ON_TENSORFLOW and not tf.config.list_physical_devices("GPU") else "auto",
     )
     model.optimizer.build(model.trainable_variables)  # so that its slots exist when a state is restored
-    card = _card(spec, data, settings, model)
+    card = _card(spec, contract, data, settings, model)
+    if record is None:  # only now, when nothing can be wrong with the arguments any more
+        record = {"state": "running", "settings": settings, "versions": _versions(), "started": _now()}
+        write_json(out / RECORD_FILE, record)
+    elif record["versions"] != _versions():
+        warnings.warn(
+            f"{out} was begun with {record['versions']}; going on with {_versions()} may not give the same weights.",
+            stacklevel=2,
+        )
 
     def keep(trained: keras.Model, path: Path) -> None:
         """Write a trained model as it is deployed: standard layers, softmax, colour folded in."""
@@ -134,7 +149,9 @@ def train(
     plateau = [
         keras.callbacks.ReduceLROnPlateau("loss", recipe.plateau_factor, recipe.plateau_patience, min_delta=1e-3)
     ][: recipe.schedule == "plateau"]
-    validate = Validate(_validation(validation, spec), batches, keep=lambda trained: keep(trained, out / BEST_MODEL))
+    validate = Validate(
+        EvaluationBatches(validation, contract), batches, keep=lambda trained: keep(trained, out / BEST_MODEL)
+    )
     stateful = {"validate": validate, **({"plateau": plateau[0]} if plateau else {})}
     state = ResumableState(out, stateful, after_epoch=draw)
     done = state.load()
@@ -168,6 +185,7 @@ def _settings(
     validation: FaceDataset,
     recipe: TrainingRecipe,
     seed: int,
+    size: tuple[int, int],
     weights: str | None,
     options: dict[str, Any],
 ) -> dict[str, Any]:
@@ -176,7 +194,8 @@ def _settings(
     return {
         "model": name,
         "options": options,
-        "weights": weights,
+        "size": list(size),
+        "weights": weights and {"name": Path(weights).name, "sha256": sha256(resolve(name, weights))},
         "recipe": recipe.to_dict(),
         "seed": seed,
         "data": {
@@ -186,7 +205,8 @@ def _settings(
     }
 
 
-def _open_record(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _find_record(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the record of a run of these settings, or None in a fresh folder."""
     path = out / RECORD_FILE
     if path.exists():
         record = read_json(path)
@@ -199,9 +219,7 @@ def _open_record(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         return record
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no run. Choose another folder for the run.")
-    record = {"state": "running", "settings": settings, "versions": _versions(), "started": _now()}
-    write_json(path, record)
-    return record
+    return None
 
 
 def _optimizer(recipe: TrainingRecipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -231,23 +249,16 @@ def _average_momentum(recipe: TrainingRecipe, steps_per_epoch: int) -> float:
     return 1.0 - 1.0 / (steps + 1.0)
 
 
-def _validation(validation: FaceDataset, spec: ModelSpec) -> Any:
-    if ON_TENSORFLOW:
-        return validation.to_tf(spec.preprocessing, batch_size=256).cache()
-    targets = keras.utils.to_categorical(validation.labels, len(validation.class_names))
-    starts = range(0, len(validation), 256)
-    images = [spec.preprocessing.batch(validation.images[i : i + 256]) for i in starts]
-    return list(zip(images, (targets[i : i + 256] for i in starts), strict=True))
-
-
-def _card(spec: ModelSpec, data: FaceDataset, settings: dict[str, Any], model: keras.Model) -> ModelCard:
+def _card(
+    spec: ModelSpec, contract: Preprocessing, data: FaceDataset, settings: dict[str, Any], model: keras.Model
+) -> ModelCard:
     counted = profile(model)
     return ModelCard(
         model=spec.name,
         title=spec.title,
         paper=spec.paper,
         labels=data.class_names,
-        preprocessing=spec.preprocessing,
+        preprocessing=contract,
         parameters=counted.trainable_parameters,
         flops=counted.flops[spec.ruler],
         ruler=spec.ruler,
