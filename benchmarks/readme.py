@@ -92,7 +92,7 @@ def papers() -> str:
         "ean_e": ("0.053", "11.157"),
         "ean_f": ("0.052", "5.126"),
     }
-    notes = {"ean_b": "the printed cells fit no network", "ean_e": "the printed FLOPs are multiply-adds counted twice"}
+    notes = {"ean_b": "the printed cells fit no network", "ean_e": "the printed FLOPs are torchstat's MAdd"}
     rows = []
     for name, (parameters, flops) in printed.items():
         spec = kerafer.model_spec(name)
