@@ -27,7 +27,7 @@ class KerasRunner:
     """A Keras model behind `Runner`.
 
     Args:
-        model: (batch, height, width, channels) to (batch, classes).
+        model: (batch, height, width, 3) to (batch, classes).
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -35,9 +35,7 @@ class KerasRunner:
         self.input_size = tuple(model.input_shape[1:3])
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the model's outputs, (n, classes) float32; one gray channel is made where the model wants one."""
-        if self.model.input_shape[-1] == 1:
-            x = x @ np.array([[0.299], [0.587], [0.114]], np.float32)
+        """Return the model's outputs, (n, classes) float32."""
         return np.asarray(self.model.predict(x, batch_size=256, verbose=0), np.float32)
 
 
