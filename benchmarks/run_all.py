@@ -1,4 +1,4 @@
-"""Measure everything again and write the README's tables: what `make results` runs.
+"""Measure everything again and write the tables of README.md and docs/papers.md: what `make results` runs.
 
 python benchmarks/run_all.py --data fer2013:fer2013.csv
 """
@@ -22,7 +22,10 @@ def main() -> None:
         ("face_framing.py", data),
         ("throughput.py", data),
         ("exported_files.py", data),
+        ("imported_fer.py", data),
         ("latency.py", []),
+        ("counts.py", []),
+        ("papers.py", []),
         ("readme.py", []),
     ):
         print(f"== {script}", flush=True)

@@ -19,6 +19,8 @@ _PUBLIC = {
     "register_model": "kerafer.zoo",
     "load_weights": "kerafer.weights",
     "save_weights": "kerafer.weights",
+    "import_weights": "kerafer.checkpoints",
+    "load_torch_state": "kerafer.checkpoints",
     "profile": "kerafer.profiling",
     "load_data": "kerafer.data",
     "train": "kerafer.training",

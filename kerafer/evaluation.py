@@ -73,7 +73,7 @@ def evaluate(loaded: LoadedModel, data: FaceDataset, *, progress: bool = False) 
         The measures.
 
     Raises:
-        ValueError: if the data's classes are not the model's.
+        ValueError: if the data has other classes than the model; their order may differ.
 
     Example:
         >>> import kerafer
@@ -81,11 +81,13 @@ def evaluate(loaded: LoadedModel, data: FaceDataset, *, progress: bool = False) 
         >>> kerafer.evaluate(kerafer.load_model("ean", weights="fer2013"), synthetic(14)).images
         14
     """
-    if tuple(data.class_names) != tuple(loaded.card.labels):
+    if set(data.class_names) != set(loaded.card.labels):
         raise ValueError(
             f"The model's labels {loaded.card.labels} must be the data's. Received: {tuple(data.class_names)}"
         )
     probabilities = predict_dataset(loaded, data, progress=progress)
+    # an imported model may number the same classes in another order
+    probabilities = probabilities[:, [loaded.card.labels.index(name) for name in data.class_names]]
     predicted, classes = probabilities.argmax(axis=1), len(data.class_names)
     right = predicted == data.labels
     confusion = np.bincount(data.labels * classes + predicted, minlength=classes**2).reshape(classes, classes)

@@ -29,6 +29,8 @@ ORDERS: dict[str, tuple[str, ...]] = {
     "fer2013": LABELS_7,
     # Columns of fer2013new.csv; "unknown" and "not a face" carry no expression.
     "ferplus": ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "NF"),
+    # as the official EfficientFace code numbers RAF-DB, AffectNet and CAER-S; RAF-DB's own order is another one
+    "efficientface": ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry"),
 }
 """Each data set's own class order, in canonical names."""
 

@@ -41,7 +41,7 @@ def load_model(source: str | Path, *, weights: str | None = None) -> LoadedModel
         weights: name of shipped weights, only with a registry name.
 
     Returns:
-        The model with its card.
+        The model with its card; it takes RGB, whatever it was trained on.
 
     Raises:
         FileNotFoundError: if there is no such file, or no card beside it.
@@ -62,8 +62,7 @@ def load_model(source: str | Path, *, weights: str | None = None) -> LoadedModel
         if weights not in shipped(text):
             raise ValueError(f"`weights` of {text!r} must be one of {list(shipped(text))}. Received: {weights!r}")
         card = ModelCard.from_dict(shipped(text)[weights])
-        model = build_model(text, weights=weights, classes=len(card.labels))
-        return LoadedModel(f"{text} ({weights})", card, KerasRunner(model), model)
+        return _ready(f"{text} ({weights})", card, build_model(text, weights=weights, classes=len(card.labels)))
     if weights is not None:
         raise ValueError(f"`weights` goes with a model of the zoo ({', '.join(list_models())}). Received: {text!r}")
     path = Path(source)
@@ -86,5 +85,12 @@ def load_model(source: str | Path, *, weights: str | None = None) -> LoadedModel
             model = keras.models.load_model(path, compile=False, safe_mode=True)
         except (ValueError, OSError, KeyError) as error:
             raise ValueError(f"{path} is not a Keras model that can be loaded safely: {error}") from error
-        return LoadedModel(path.name, card, KerasRunner(model), model)
+        return _ready(path.name, card, model)
     raise ValueError(f"{path} must be a .keras or .tflite file.")
+
+
+def _ready(name: str, card: ModelCard, model: keras.Model) -> LoadedModel:
+    from kerafer.layers import with_rgb_input
+
+    model = with_rgb_input(model)
+    return LoadedModel(name, card, KerasRunner(model), model)

@@ -5,6 +5,7 @@ Training, the recognizer, exported bundles and the Android code all follow the `
     face box -> square around it -> resize to `resize` -> centre crop to `size` -> RGB / 255 -> (x - mean) / std
 
 Resizing is done in float32: area averaging when the picture shrinks, bilinear with half-pixel centres when it grows.
+Its result is rounded to whole values, halves up, since that is what a bitmap and an int8 model's input hold.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+FER2013_FRAMING = {"face_scale": 1.09, "face_shift": -0.01}
+"""The square around a detected face that comes nearest to how FER2013 frames one: results/face_framing.json."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ class Preprocessing:
             image: (height, width) or (height, width, 1) gray, or (height, width, 3) RGB; uint8 or float, 0 to 255.
 
         Returns:
-            (size[0], size[1], 3) float32, values 0 to 255.
+            (size[0], size[1], 3) uint8.
         """
         import cv2
 
@@ -138,6 +142,7 @@ class Preprocessing:
         if image.shape[:2] != (height, width):
             shrinks = image.shape[0] >= height and image.shape[1] >= width
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        image = np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
         top, left = self.crop_offset()
         return np.ascontiguousarray(image[top : top + self.size[0], left : left + self.size[1]])
 

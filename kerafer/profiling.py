@@ -1,4 +1,4 @@
-"""Parameters and operations of a model, layer by layer, under the rulers that the papers used.
+"""Parameters, operations and memory of a model, layer by layer, under the rulers that the papers used.
 
 The four papers counted with different tools, so their FLOPs must never stand in one column. A ruler here is a set of
 prices for what each kind of layer does; the prices were found by reproducing the papers' own figures to the digit.
@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from kerafer.specs import REGISTRY, ModelSpec
+
 if TYPE_CHECKING:
     import keras
+
+BYTES = 4
+"""Of one float32 value."""
+
+# What runs in place of its input, or is folded into the layer before, where a model is deployed.
+_IN_PLACE = ("BatchNormalization", "Activation", "ReLU", "Reshape", "Flatten", "Dropout", "Rescaling")
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+_POOLS = ("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D")
 
 
 @dataclass(frozen=True)
@@ -25,8 +36,11 @@ class Ruler:
         first_add_free: True where the first addition of each output is not counted (2K - 1 instead of 2K).
         bias: operations per output element of a convolution with bias.
         batch_norm: operations per element of a batch normalisation.
-        dense: whether fully connected layers count.
+        dense: whether fully connected layers count (their multiply-accumulates, never their bias).
         row_convolutions: whether one-dimensional convolutions (the channel attention's) count.
+        relu: operations per element of a ReLU or ReLU6.
+        pool_inputs: operations per input element of a pooling.
+        global_pool: True where a global average costs one operation per input and one per output element.
     """
 
     description: str
@@ -36,12 +50,17 @@ class Ruler:
     batch_norm: int = 2
     dense: bool = True
     row_convolutions: bool = False
+    relu: int = 0
+    pool_inputs: int = 0
+    global_pool: bool = False
 
 
 RULERS: dict[str, Ruler] = {
     "macs": Ruler("multiply-accumulates of convolutions and dense layers", bias=0, batch_norm=0, row_convolutions=True),
-    "torchstat": Ruler("torchstat 0.0.7 with functional activations: MACs + 2 per normalised element (EAN)"),
-    "thop": Ruler("thop 0.0.31: MACs + 2 per normalised element (EfficientFace)"),
+    "torchstat": Ruler(
+        "torchstat 0.0.7: MACs, 2 per normalised element, ReLU and pooling (EAN)", relu=1, pool_inputs=1
+    ),
+    "thop": Ruler("thop 0.0.31: MACs, 2 per normalised element, global pooling (EfficientFace)", global_pool=True),
     "conv_ops": Ruler(
         "convolutions only, 2K - 1 per output (LFER-LDL)", per_mac=2, first_add_free=True, batch_norm=0, dense=False
     ),
@@ -50,38 +69,83 @@ RULERS: dict[str, Ruler] = {
 
 @dataclass(frozen=True)
 class LayerProfile:
-    """One layer: its name, kind, output shape without the batch axis, parameters, and what a ruler needs."""
+    """One layer, for one picture: what it is, and what a ruler needs to price it.
+
+    Args:
+        name: of the layer.
+        kind: its class.
+        output_shape: without the batch axis.
+        parameters: trainable ones.
+        macs: multiply-accumulates.
+        inputs: elements of its (first) input.
+        outputs: elements of its output.
+        has_bias: whether it is a convolution or dense layer with bias.
+        is_row_convolution: whether it is a one-dimensional convolution, written as a Conv2D.
+        is_relu: whether it is a ReLU or ReLU6.
+    """
 
     name: str
     kind: str
     output_shape: tuple[int, ...]
     parameters: int
     macs: int
+    inputs: int
     outputs: int
     has_bias: bool
     is_row_convolution: bool
+    is_relu: bool
 
     def flops(self, ruler: Ruler) -> int:
         """Return the layer's operations under a ruler."""
         if self.kind == "BatchNormalization":
             return ruler.batch_norm * self.outputs
-        if not self.macs or (self.kind == "Dense" and not ruler.dense):
-            return 0
-        if self.is_row_convolution and not ruler.row_convolutions:
+        if self.is_relu:
+            return ruler.relu * self.outputs
+        if self.kind in _POOLS:
+            is_global = ruler.global_pool and self.kind == "GlobalAveragePooling2D"
+            return ruler.pool_inputs * self.inputs + (self.inputs + self.outputs if is_global else 0)
+        if self.kind == "Dense":
+            return self.macs if ruler.dense else 0
+        if not self.macs or (self.is_row_convolution and not ruler.row_convolutions):
             return 0
         first = self.outputs if ruler.first_add_free else 0
         return ruler.per_mac * self.macs - first + (ruler.bias * self.outputs if self.has_bias else 0)
 
+    def memory(self) -> int:
+        """Return the bytes read and written, as torchstat counts them: input, weights and output of what it knows."""
+        known = self.is_relu or self.kind in (*_CONVOLUTIONS, *_POOLS, "BatchNormalization", "Dense")
+        if not known or self.is_row_convolution:
+            return 0
+        return BYTES * (self.inputs + self.parameters + self.outputs)
+
 
 @dataclass(frozen=True)
 class Profile:
-    """What `profile` measured: totals and the layers."""
+    """What `profile` measured, for one picture.
+
+    Args:
+        model: name of the model.
+        input_shape: without the batch axis.
+        trainable_parameters: what papers call parameters.
+        total_parameters: with batch normalisation's moving statistics.
+        conv_parameters: of convolutions alone, as the LFER-LDL paper counts.
+        conv_macs: multiply-accumulates of convolutions alone.
+        flops: operations by ruler.
+        memory: bytes read and written, as torchstat counts ("MemR+W") with float32 values.
+        activation_peak: bytes of all maps alive at once, at the worst moment: float32, layers in Keras's order, batch
+            normalisation and activations in place. A runtime that orders and packs better needs less.
+        layers: one entry per layer.
+    """
 
     model: str
     input_shape: tuple[int, ...]
     trainable_parameters: int
     total_parameters: int
+    conv_parameters: int
+    conv_macs: int
     flops: Mapping[str, int]
+    memory: int
+    activation_peak: int
     layers: tuple[LayerProfile, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,11 +153,12 @@ class Profile:
         return asdict(self)
 
 
-def profile(model: keras.Model) -> Profile:
-    """Count the parameters and operations of a functional model at its own input size, batch size 1.
+def profile(model: keras.Model, spec: ModelSpec | None = None) -> Profile:
+    """Count parameters, operations and memory of a functional model at its own input size, batch size 1.
 
     Args:
         model: a functional model with a static input shape.
+        spec: tells which layers the paper's tool did not see; by default that of the model's name, if it has one.
 
     Returns:
         Totals under every ruler, and one entry per layer.
@@ -108,32 +173,58 @@ def profile(model: keras.Model) -> Profile:
     """
     if None in model.input_shape[1:]:
         raise ValueError(f"`model` needs a static input shape to be counted. Received: {model.input_shape}")
-    rows = tuple(_layer(layer) for layer in model.layers)
+    spec = spec or REGISTRY.get(model.name)
+    made_by = {id(layer.output): layer for layer in model.layers}
+    rows = tuple(_layer(layer, made_by) for layer in model.layers)
+    flops = {name: sum(row.flops(ruler) for row in _seen(rows, spec, name)) for name, ruler in RULERS.items()}
+    if spec and tuple(model.input_shape[1:]) == tuple(spec.input_shape):
+        flops = {name: count + spec.idle.get(name, 0) for name, count in flops.items()}
     return Profile(
         model=model.name,
         input_shape=tuple(model.input_shape[1:]),
         trainable_parameters=sum(prod(w.shape) for w in model.trainable_weights),
         total_parameters=model.count_params(),
-        flops={name: sum(row.flops(ruler) for row in rows) for name, ruler in RULERS.items()},
+        conv_parameters=sum(row.parameters for row in rows if row.kind in _CONVOLUTIONS),
+        conv_macs=sum(row.macs for row in rows if row.kind in _CONVOLUTIONS),
+        flops=flops,
+        memory=sum(row.memory() for row in _seen(rows, spec, "torchstat")),
+        activation_peak=_activation_peak(model),
         layers=rows,
     )
 
 
-def _layer(layer: keras.Layer) -> LayerProfile:
+def _seen(rows: tuple[LayerProfile, ...], spec: ModelSpec | None, ruler: str) -> list[LayerProfile]:
+    hidden = spec.unseen.get(ruler, ()) if spec else ()
+    return [row for row in rows if not any(fnmatch(row.name, pattern) for pattern in hidden)]
+
+
+def _layer(layer: keras.Layer, made_by: Mapping[int, keras.Layer]) -> LayerProfile:
     kind = type(layer).__name__
     output = tuple(layer.output.shape[1:])
     macs = _macs(layer, kind, output)
+    given = _inputs(layer)[0] if kind != "InputLayer" else layer.output
+    if kind in (*_CONVOLUTIONS, *_POOLS) and _only_frames(made_by.get(id(given)), layer):
+        given = made_by[id(given)].input
     return LayerProfile(
         name=layer.name,
         kind=kind,
         output_shape=output,
         parameters=sum(prod(w.shape) for w in layer.trainable_weights),
         macs=macs,
+        inputs=prod(given.shape[1:]),
         outputs=prod(output),
         has_bias=bool(macs) and layer.use_bias,
         # A Conv2D that slides one channel along a map of height 1 is a Conv1D in Conv2D's clothes (layers.eca).
         is_row_convolution=kind == "Conv2D" and output[0] == 1 and layer.kernel_size[0] == 1 and output[-1] == 1,
+        is_relu=kind == "ReLU" or (kind == "Activation" and layer.get_config()["activation"] == "relu"),
     )
+
+
+def _only_frames(before: keras.Layer | None, layer: keras.Layer) -> bool:
+    """Tell whether a layer pads or crops for the next one: part of the convolution in other frameworks."""
+    kind = type(before).__name__
+    is_strided_point = getattr(layer, "kernel_size", None) == (1, 1) and max(layer.strides) > 1
+    return kind == "ZeroPadding2D" or (kind == "Cropping2D" and is_strided_point)
 
 
 def _macs(layer: keras.Layer, kind: str, output: tuple[int, ...]) -> int:
@@ -149,3 +240,29 @@ def _macs(layer: keras.Layer, kind: str, output: tuple[int, ...]) -> int:
     if kind == "Dense":
         return layer.kernel.shape[0] * prod(output)
     return 0
+
+
+def _inputs(layer: keras.Layer) -> list[keras.KerasTensor]:
+    return layer.input if isinstance(layer.input, list) else [layer.input]
+
+
+def _activation_peak(model: keras.Model) -> int:
+    """Return the bytes of the maps alive at the worst moment; see `Profile.activation_peak`."""
+    last_use = {}  # by map: the position of the last layer that reads it
+    for position, layer in enumerate(model.layers):
+        for tensor in _inputs(layer) if position else ():
+            last_use[id(tensor)] = position
+    last_use[id(model.output)] = len(model.layers)
+    alive: dict[int, int] = {}
+    peak = 0
+    for position, layer in enumerate(model.layers):
+        dying = [id(t) for t in (_inputs(layer) if position else ()) if last_use[id(t)] == position]
+        if type(layer).__name__ in _IN_PLACE:  # the output takes the input's room
+            for tensor in dying:
+                alive.pop(tensor, None)
+            dying = []
+        alive[id(layer.output)] = BYTES * prod(layer.output.shape[1:])
+        peak = max(peak, sum(alive.values()))
+        for tensor in dying:
+            alive.pop(tensor, None)
+    return peak

@@ -17,6 +17,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a published checkpoint of a model comes from, and what its numbers mean.
+
+    Args:
+        source: who published it, in words.
+        labels: class names in the checkpoint's output order.
+        preprocessing: how its pictures were prepared.
+        licence: of the checkpoint's code and, where stated, of its weights.
+    """
+
+    source: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    licence: str
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """Everything about a model that a phone, a paper or a table needs.
 
@@ -34,6 +51,11 @@ class ModelSpec:
         flops: floating-point operations with the defaults, under `ruler`.
         ruler: how the paper counted, a key of `kerafer.profiling.RULERS`.
         options: arguments of the builder that this entry fixes.
+        size_multiple: what height and width must be multiples of.
+        unseen: by ruler, patterns of layers that its tool did not see: function calls in the paper's code.
+        idle: by ruler, operations that its tool counted at the default size for modules that change nothing.
+        origins: published checkpoints that `kerafer.import_weights` knows, by name; the first is the default.
+        torch_names: gives the layers' names in PyTorch code by ours, for `kerafer.load_torch_state`.
 
     Example:
         >>> import kerafer
@@ -54,6 +76,11 @@ class ModelSpec:
     flops: int
     ruler: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    size_multiple: int = 1
+    unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    idle: Mapping[str, int] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    torch_names: Callable[[], dict[str, str]] | None = None
 
     def __post_init__(self) -> None:
         check_labels(self.labels)

@@ -7,7 +7,10 @@ card, which holds the checksum; nothing is ever downloaded.
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +24,12 @@ if TYPE_CHECKING:
     import keras
 
 FOLDER = Path(str(files("kerafer"))) / "pretrained"
+
+DAMAGE = (
+    *(ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError, EOFError, OSError, SyntaxError),
+    *(RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What the standard library and numpy raise on damaged bytes."""
 
 
 def variable_names(model: keras.Model) -> list[str]:
@@ -75,8 +84,8 @@ def load_weights(model: keras.Model, path: str | Path) -> keras.Model:
         raise FileNotFoundError(f"There is no weights file {path}. Write one with kerafer.save_weights.")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}  # numpy gives other entries as bytes
+    except DAMAGE as error:
         raise ValueError(f"{path} is not a readable .npz file: {error}. Is it truncated?") from error
     names = variable_names(model)
     if set(names) != set(arrays):

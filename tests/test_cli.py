@@ -67,10 +67,43 @@ def test_every_public_name_exists():
         _ = kerafer.nothing
 
 
-@pytest.mark.parametrize(("name", "parameters", "flops"), [("ean", 43840, 5054158), ("ean_a", 76608, 20891694)])
+@pytest.mark.parametrize(
+    ("name", "parameters", "flops"),
+    [("ean", 43840, 5054158), ("ean_a", 76608, 20891694), ("efficientface", 1275293, 154176526)],
+)
 def test_info(capsys, name, parameters, flops):
     facts = json_of(capsys, "info", name)
     assert (facts["trainable_parameters"], facts["flops"]) == (parameters, flops)
+
+
+def test_info_tells_what_the_paper_printed(capsys):
+    facts = json_of(capsys, "info", "lfer")
+    cells = {(row["model"], row["quantity"]): (row["printed"], row["verdict"]) for row in facts["published"]}
+    assert cells == {
+        ("lfer_baseline", "conv_parameters"): ("1.23", "as printed"),
+        ("lfer_baseline", "flops"): ("291.48", "as printed"),
+        ("lfer_output", "conv_parameters"): ("1.25", "as printed"),
+        ("lfer_output", "flops"): ("291.51", "as printed"),
+        ("lfer", "conv_parameters"): ("1.26", "as printed"),
+        ("lfer", "flops"): ("294.60", "as printed"),
+    }
+    assert json_of(capsys, "info", "lfer", "--size", "64")["published"] == []  # not what the paper counted
+
+
+def test_info_draws_blocks(capsys, tmp_path):
+    whole, block = tmp_path / "ean.png", tmp_path / "block3.png"
+    assert json_of(capsys, "info", "ean", "--picture", whole)["trainable_parameters"] == 43840
+    json_of(capsys, "info", "ean", "--picture", block, "--block", "block3")
+    assert Image.open(whole).size != Image.open(block).size
+    assert main(["info", "ean", "--block", "block3"]) == 2
+    assert "--picture" in capsys.readouterr().err
+
+
+def test_info_tells_memory(capsys):
+    facts = json_of(capsys, "info", "ean")
+    assert facts["memory_read_and_written"] == 4_091_244  # the paper's 3.902 MiB
+    # the stem's 16 maps of 44x44, while block1 expands them to 48, in float32
+    assert facts["activation_peak"] == 44 * 44 * (16 + 48) * 4
 
 
 def test_info_for_people(capsys):

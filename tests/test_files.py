@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -64,6 +66,39 @@ def test_a_truncated_weights_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"w\.npz is not a readable .npz"):
         kerafer.load_weights(kerafer.build_model("ean"), path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damaged_weights_files_are_refused_or_right(tmp_path, save):
+    # a small file, so that much of the damage hits its headers
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(4, name="dense")(inputs))
+    path, before = tmp_path / "w.npz", model.get_weights()
+    save(path, **dict(zip(weights.variable_names(model), before, strict=True)))
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = whole.copy()
+        where = rng.integers(len(whole), size=rng.integers(1, 4))
+        damaged[where] ^= rng.integers(1, 256, size=len(where), dtype=np.uint8)
+        path.write_bytes(damaged.tobytes())
+        try:
+            kerafer.load_weights(model, path)
+        except ValueError as error:
+            refused += str(path) in str(error)
+        for ours, old in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(ours, old)
+    assert refused > 30
+
+
+def test_entries_that_are_no_arrays_are_refused(tmp_path):
+    model = kerafer.build_model("ean")
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        for name in weights.variable_names(model):
+            archive.writestr(f"{name}.npy", "no array")
+    with pytest.raises(ValueError, match="must be floats of shape"):
+        kerafer.load_weights(model, tmp_path / "w.npz")
 
 
 def test_pickled_arrays_are_never_loaded(tmp_path):

@@ -1,5 +1,7 @@
-"""The README's numbers are those of the result files, and the result files say where theirs come from."""
+"""The documents' numbers are those of the result files, and the result files say where theirs come from."""
 
+import re
+import runpy
 import subprocess
 import sys
 
@@ -11,11 +13,34 @@ from kerafer.files import read_json
 FILES = sorted((ROOT / "results").glob("*.json"))
 
 
-def test_the_readme_shows_what_was_measured():
+def test_the_documents_show_what_was_measured():
     ran = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "readme.py", "--check"], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_every_figure_of_the_papers_stands_in_one_table():
+    readme = runpy.run_path(str(ROOT / "benchmarks" / "readme.py"))
+    parts = [readme["part"](row) for row in readme["counts"]()]
+    assert {f"counts-{part}" for part in parts} <= set(readme["DOCUMENTS"]["docs/papers.md"])
+    assert min(parts.count(part) for part in set(parts)) >= 10
+
+
+def test_the_documents_show_pictures_that_are_there():
+    drawn = runpy.run_path(str(ROOT / "benchmarks" / "papers.py"))
+    names = {drawn["file_name"](model, block) for model, block, _ in drawn["FIGURES"]}
+    shown = re.findall(r'src="figures/([^"]+)"', (ROOT / "docs" / "papers.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(names)
+    assert {path.name for path in (ROOT / "docs" / "figures").iterdir()} == names
+    assert max(path.stat().st_size for path in (ROOT / "docs" / "figures").iterdir()) < 100_000
+
+
+def test_counts_name_command_and_versions():
+    command, versions = (ROOT / "results" / "counts.csv").read_text(encoding="utf-8").splitlines()[:2]
+    assert command == "# command: python -m benchmarks.counts"
+    assert versions.startswith("# versions: kerafer ")
+    assert "keras" in versions.removeprefix("# versions: kerafer ")
 
 
 def test_there_are_results():

@@ -45,6 +45,27 @@ def test_it_learns(finished):
     assert finished.record["result"]["last"]["val_accuracy"] > 0.8  # chance is 1/7
 
 
+@pytest.mark.parametrize(("name", "size"), [("lcnn", (48, 48)), ("efficientface", (48, 48)), ("lfer", (48, 48))])
+def test_other_systems_train_and_are_deployed_for_colour(name, size, data, tmp_path):
+    settings = recipe("cosine", epochs=2, warmup_epochs=1, average_epochs=0.5, learning_rate=0.05, batch_size=35)
+    run = train(name, *data, settings, tmp_path / name, size=size, verbose=0)
+    with open(run.folder / "history.csv") as file:
+        first, last = (float(row["loss"]) for row in csv.DictReader(file))
+    assert last < first
+    loaded = kerafer.load_model(run.folder)
+    assert loaded.model.input_shape == (None, *size, 3)
+    gray = data[1].images[:4]
+    colour = np.repeat(gray[..., None], 3, axis=-1)
+    contract = loaded.card.preprocessing
+    as_gray, as_colour = (loaded.runner.predict(contract.batch(x)) for x in (gray, colour))
+    np.testing.assert_allclose(as_gray, as_colour, atol=1e-6)
+    measured = kerafer.evaluate(loaded, data[1]).accuracy
+    np.testing.assert_allclose(measured, run.record["result"]["last"]["val_accuracy"], atol=0.02)
+    kerafer.export(loaded, tmp_path / "bundle", recipes=("float16",))
+    report = kerafer.verify(tmp_path / "bundle")
+    assert report.passed, report.table()
+
+
 def test_a_run_leaves_everything_a_reader_needs(finished, data):
     names = {p.name for p in finished.folder.iterdir()}
     assert names == {"last.keras", "best.keras", "card.json", "run.json", "history.csv", "curves.png", "state.npz"}

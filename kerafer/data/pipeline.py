@@ -15,6 +15,7 @@ import numpy as np
 
 from kerafer.data.augment import augment
 from kerafer.data.dataset import FaceDataset
+from kerafer.layers import LUMA
 from kerafer.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ def resized(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     if images.shape[1:3] == (height, width):
         return images
     whole = Preprocessing(size=(height, width), resize=(height, width))
-    return np.stack([np.rint(whole.pixels(image)).astype(np.uint8) for image in images])
+    return np.stack([whole.pixels(image) for image in images])
+
+
+def with_channels(x: np.ndarray, channels: int) -> np.ndarray:
+    """Return RGB inputs (n, height, width, 3) as they are, or their luma (n, height, width, 1) for a gray model."""
+    return x if channels == 3 else x @ np.asarray(LUMA, np.float32)[:, None]
 
 
 class TrainingBatches:
@@ -41,6 +47,7 @@ class TrainingBatches:
         batch_size: images in a batch.
         augmentation: names of `kerafer.data.augment.AUGMENTATIONS`, in order; empty for centre crops.
         seed: decides order and augmentation.
+        channels: of the model's input, 3, or 1 for the luma of the picture.
 
     Raises:
         ValueError: if the split is smaller than a batch.
@@ -63,6 +70,7 @@ class TrainingBatches:
         batch_size: int,
         augmentation: tuple[str, ...] = (),
         seed: int = 0,
+        channels: int = 3,
     ) -> None:
         if not 1 <= batch_size <= len(data):
             raise ValueError(
@@ -71,7 +79,7 @@ class TrainingBatches:
         self.images = resized(data.images, preprocessing)
         self.targets = np.eye(len(data.class_names), dtype=np.float32)[data.labels]
         self.preprocessing, self.batch_size = preprocessing, batch_size
-        self.augmentation, self.seed = tuple(augmentation), seed
+        self.augmentation, self.seed, self.channels = tuple(augmentation), seed, channels
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def __len__(self) -> int:
@@ -79,15 +87,17 @@ class TrainingBatches:
         return len(self.images) // self.batch_size
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs (batch, height, width, 3) float32 and one-hot labels (batch, classes) of a step."""
+        """Return inputs (batch, height, width, channels) float32 and one-hot labels (batch, classes) of a step."""
         epoch, position = divmod(int(step), len(self))
         index = self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
         images = self.images[index]
         if self.augmentation:
             rng = np.random.default_rng([self.seed, epoch, position])
             images = augment(images, self.augmentation, self.preprocessing.size, rng)
-            return self.preprocessing.batch_of_crops(images), self.targets[index]
-        return self.preprocessing.batch(images), self.targets[index]
+            x = self.preprocessing.batch_of_crops(images)
+        else:
+            x = self.preprocessing.batch(images)
+        return with_channels(x, self.channels), self.targets[index]
 
     def _permutation(self, epoch: int) -> np.ndarray:
         kept, order = self._order  # one tuple, so that threads see a matching pair
@@ -127,6 +137,7 @@ class EvaluationBatches(keras.utils.PyDataset):
         data: the split.
         preprocessing: the model's contract.
         batch_size: images in a batch.
+        channels: of the model's input, 3, or 1 for the luma of the picture.
 
     Example:
         >>> import kerafer
@@ -137,9 +148,12 @@ class EvaluationBatches(keras.utils.PyDataset):
         (3, (2, 44, 44, 3))
     """
 
-    def __init__(self, data: FaceDataset, preprocessing: Preprocessing, batch_size: int = 256) -> None:
+    def __init__(
+        self, data: FaceDataset, preprocessing: Preprocessing, batch_size: int = 256, channels: int = 3
+    ) -> None:
         super().__init__()
         self.images, self.preprocessing, self.batch_size = data.images, preprocessing, batch_size
+        self.channels = channels
         self.targets = np.eye(len(data.class_names), dtype=np.float32)[data.labels]
 
     def __len__(self) -> int:
@@ -147,6 +161,6 @@ class EvaluationBatches(keras.utils.PyDataset):
         return (len(self.images) + self.batch_size - 1) // self.batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs (batch, height, width, 3) float32 and one-hot labels (batch, classes)."""
+        """Return inputs (batch, height, width, channels) float32 and one-hot labels (batch, classes)."""
         part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return self.preprocessing.batch(self.images[part]), self.targets[part]
+        return with_channels(self.preprocessing.batch(self.images[part]), self.channels), self.targets[part]

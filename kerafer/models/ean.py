@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerafer.labels import LABELS_7
-from kerafer.preprocess import Preprocessing
+from kerafer.preprocess import FER2013_FRAMING, Preprocessing
 from kerafer.specs import ModelSpec, register_model
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 STRIDES = (2, 2, 1, 2, 1, 2)  # 44 -> 22 -> 11 -> 11 -> 6 -> 6 -> 3
 PAPER = "Kong et al., IET Image Processing 2022, doi 10.1049/ipr2.12441"
 
-# The square was fitted to FER2013's framing: see benchmarks/face_framing.py and results/face_framing.json.
-PREPROCESSING = Preprocessing(size=(44, 44), resize=(48, 48), face_scale=1.09, face_shift=-0.01)
+PREPROCESSING = Preprocessing(size=(44, 44), resize=(48, 48), **FER2013_FRAMING)
+
+# What the paper's tool does not count here: activations called as functions, and adaptive pooling.
+UNSEEN = {"torchstat": ("*_relu", "*_eca_pool", "logits")}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def ean(
     classifier_activation: str | None = "softmax",
     *,
     row: str = "ean",
-    eca_kernel: int | None = 3,
+    eca_kernel: int | str | None = 3,
     padding: str = "same",
 ) -> keras.Model:
     """Build EAN or a variant of its Table 1; `kerafer.build_model` is the usual way in.
@@ -66,7 +68,7 @@ def ean(
         classes: number of classes.
         classifier_activation: `"softmax"` for probabilities, None for logits.
         row: which row of Table 1, a key of `ROWS`.
-        eca_kernel: neighbours seen by the channel attention; None leaves it out (43,822 parameters).
+        eca_kernel: neighbours seen by the channel attention, or `"adaptive"`; None leaves it out (43,822 parameters).
         padding: `"same"`, or `"symmetric"` for weights from PyTorch.
 
     Returns:
@@ -90,11 +92,20 @@ def ean(
             kernel_size=eca_kernel,
             padding=padding,
         )
-    x = layers.conv_bn(x, classes, 3, name="tail", activation=None)  # (b, h/16, w/16, classes)
-    outputs = keras.layers.GlobalAveragePooling2D(name="logits")(x)
-    if classifier_activation is not None:
-        outputs = keras.layers.Activation(classifier_activation, name="predictions")(outputs)
+    outputs = layers.conv_gap_head(x, classes, classifier_activation=classifier_activation)
     return keras.Model(inputs, outputs, name=row)
+
+
+def torch_names() -> dict[str, str]:
+    """Return the layers' names in a PyTorch `Sequential` called `f`, by ours: stem, six blocks, tail."""
+    names = {"stem_conv": "f.0", "stem_bn": "f.1", "tail_conv": "f.9", "tail_bn": "f.10"}
+    for block in range(1, 7):
+        ours, theirs = f"block{block}", f"f.{block + 2}.b"
+        for part, number in (("expand", 0), ("depthwise", 3), ("project", 6)):
+            names[f"{ours}_{part}_conv"] = f"{theirs}.{number}"
+            names[f"{ours}_{part}_bn"] = f"{theirs}.{number + 1}"
+        names[f"{ours}_eca_conv"] = f"{theirs}.8.conv"
+    return names
 
 
 for _name, _row in ROWS.items():
@@ -113,5 +124,7 @@ for _name, _row in ROWS.items():
             parameters=_row.parameters,
             flops=_row.flops,
             ruler="torchstat",
+            unseen=UNSEEN,
+            torch_names=torch_names,
         )
     )

@@ -17,7 +17,7 @@ from kerafer.card import ModelCard
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.pipeline import EvaluationBatches, TrainingBatches
 from kerafer.files import read_json, replacing, sha256, write_json
-from kerafer.layers import fold_luma
+from kerafer.layers import fold_luma, with_rgb_input
 from kerafer.plots import training_curves
 from kerafer.preprocess import Preprocessing
 from kerafer.profiling import profile
@@ -112,10 +112,11 @@ def train(
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    arguments = {"input_shape": (*contract.size, 3), "classes": len(data.class_names), **options}
+    channels = spec.input_shape[2]
+    arguments = {"input_shape": (*contract.size, channels), "classes": len(data.class_names), **options}
     plain = build_model(name, classifier_activation=None, weights=weights, **arguments)
     model = with_fused_batch_norm(plain)
-    batches = TrainingBatches(data, contract, recipe.batch_size, recipe.augmentation, seed)
+    batches = TrainingBatches(data, contract, recipe.batch_size, recipe.augmentation, seed, channels)
     model.compile(
         optimizer=_optimizer(recipe, len(batches)),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
@@ -138,7 +139,9 @@ def train(
         """Write a trained model as it is deployed: standard layers, softmax, colour folded in."""
         finished = build_model(name, **arguments)
         finished.set_weights(trained.get_weights())
-        if data.is_gray:
+        if channels == 1:
+            finished = with_rgb_input(finished)
+        elif data.is_gray:
             fold_luma(finished)
         with replacing(path) as temporary:
             finished.save(temporary)
@@ -150,7 +153,9 @@ def train(
         keras.callbacks.ReduceLROnPlateau("loss", recipe.plateau_factor, recipe.plateau_patience, min_delta=1e-3)
     ][: recipe.schedule == "plateau"]
     validate = Validate(
-        EvaluationBatches(validation, contract), batches, keep=lambda trained: keep(trained, out / BEST_MODEL)
+        EvaluationBatches(validation, contract, channels=channels),
+        batches,
+        keep=lambda trained: keep(trained, out / BEST_MODEL),
     )
     stateful = {"validate": validate, **({"plateau": plateau[0]} if plateau else {})}
     state = ResumableState(out, stateful, after_epoch=draw)

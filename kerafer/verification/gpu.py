@@ -2,10 +2,11 @@
 
 Compiled for GPU or CPU, LiteRT calls even models accelerated that the GPU refuses; and some operators compile and
 give zeros, or end the process. So the run happens in a process of its own, its messages are read, and its outputs are
-compared with the CPU's. A software Vulkan device (SwiftShader, `make swiftshader`) is enough to prove operators,
-kernels and numbers; it proves nothing about the speed or the drivers of a phone.
+compared with the CPU's. A software Vulkan device is enough to prove operators, kernels and numbers: SwiftShader
+(`make swiftshader`) in float32; lavapipe (`make lavapipe`) also in float16, the arithmetic of most phones, where
+whatever exceeds 65504 is infinite. Neither proves anything about the speed or the drivers of a phone.
 
-    python -m kerafer.verification.gpu MODEL.tflite INPUTS.npy OUTPUTS.npy
+    python -m kerafer.verification.gpu MODEL.tflite INPUTS.npy OUTPUTS.npy [float32 | float16]
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,13 @@ import numpy as np
 from kerafer.runtime import LiteRTRunner
 from kerafer.verification.report import GpuRun
 
-TOLERANCE = 1e-4
+TOLERANCES = {"float32": 1e-4, "float16": 2e-2}
+"""Precision of the arithmetic, and how far outputs may then stray from the CPU's."""
+
+FLOAT16_MAX = 65504
+FLOAT16_DEVICE = "KERAFER_FP16_DEVICE"
+"""Environment variable that names the folder of a device which computes in float16."""
+
 TIMEOUT_SECONDS = 300
 
 # What LiteRT and Dawn say where there is no Vulkan loader or no device behind it.
@@ -31,21 +39,79 @@ _NO_DEVICE = re.compile(r"No adapters found|Couldn.t load Vulkan|[Ff]ailed to (?
 _NOISE = re.compile(r"npu_registry|compiler_plugin|gpu_registry|OpenVino|^Traceback|^└")
 
 
-def run_on_gpu(path: str | Path, inputs: np.ndarray) -> GpuRun:
+@dataclass(frozen=True)
+class VulkanDevice:
+    """A software Vulkan device in a folder of its own, as `make swiftshader` and `make lavapipe` fetch one.
+
+    Args:
+        folder: its `lib` holds the Vulkan loader, the driver with what it needs, and the JSON file that names it.
+    """
+
+    folder: Path
+
+    @classmethod
+    def for_float16(cls) -> VulkanDevice | None:
+        """Return the device that computes in float16, where `KERAFER_FP16_DEVICE` names one."""
+        folder = os.environ.get(FLOAT16_DEVICE)
+        return cls(Path(folder)) if folder else None
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables with which a process finds this device and no other.
+
+        Raises:
+            FileNotFoundError: if the folder holds no device.
+        """
+        libraries = self.folder.resolve() / "lib"
+        found = sorted(libraries.glob("*icd*.json"))
+        if len(found) != 1:
+            raise FileNotFoundError(f"{libraries} must hold one Vulkan device (*icd*.json). Run `make lavapipe`.")
+        search = [str(libraries), os.environ.get("LD_LIBRARY_PATH", "")]
+        return {
+            "LD_LIBRARY_PATH": os.pathsep.join(p for p in search if p),
+            "VK_ICD_FILENAMES": str(found[0]),
+            "MESA_SHADER_CACHE_DIR": str(self.folder.resolve() / "shaders"),
+        }
+
+
+def run_on_gpu(
+    path: str | Path,
+    inputs: np.ndarray,
+    *,
+    precision: str = "float32",
+    device: VulkanDevice | None = None,
+    tolerance: float | None = None,
+) -> GpuRun:
     """Compile a file for the GPU alone, run it, and compare with the CPU.
 
     Args:
         path: a float32 or float16 `.tflite` file.
         inputs: (n, height, width, 3) float32.
+        precision: arithmetic on the GPU, `"float32"` or `"float16"`. The CPU always computes in float32.
+        device: where to run; None for what the environment offers, which for float16 is the device that
+            `KERAFER_FP16_DEVICE` names: one without float16 would compute in float32, and prove nothing.
+        tolerance: how far outputs may stray from the CPU's; None for `TOLERANCES`, meant for probabilities.
 
     Returns:
         What happened; a missing device is a status, not an error.
+
+    Raises:
+        ValueError: if the precision is unknown.
+        FileNotFoundError: if the device's folder holds none.
     """
+    if precision not in TOLERANCES:
+        raise ValueError(f"`precision` must be one of {', '.join(TOLERANCES)}. Received: precision={precision!r}")
+    tolerance = TOLERANCES[precision] if tolerance is None else tolerance
+    if precision == "float16" and device is None:
+        device = VulkanDevice.for_float16()
+        if device is None:
+            return GpuRun("no device", message=f"{FLOAT16_DEVICE} names none; `make lavapipe` fetches one")
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "inputs.npy", Path(folder) / "outputs.npy"
         np.save(given, np.ascontiguousarray(inputs, np.float32))
-        command = [sys.executable, "-m", "kerafer.verification.gpu", str(path), str(given), str(made)]
+        command = [sys.executable, "-m", "kerafer.verification.gpu", str(path), str(given), str(made), precision]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        if device is not None:
+            environment |= device.environment()
         try:
             ran = subprocess.run(
                 command,
@@ -59,19 +125,23 @@ def run_on_gpu(path: str | Path, inputs: np.ndarray) -> GpuRun:
         except subprocess.TimeoutExpired:
             return GpuRun("crashed", message=f"no answer within {TIMEOUT_SECONDS} s")
         words = _last_words(ran.stderr)
-        device = _device(ran.stdout + ran.stderr)
+        name = _device_name(ran.stdout + ran.stderr)
         if ran.returncode and _NO_DEVICE.search(ran.stderr):
             return GpuRun("no device", message=words)
         if ran.returncode < 0:
-            return GpuRun("crashed", device, message=f"ended by signal {-ran.returncode}; {words}")
+            return GpuRun("crashed", name, message=f"ended by signal {-ran.returncode}; {words}")
         if ran.returncode or not made.is_file():
-            return GpuRun("refused", device, message=words)
+            return GpuRun("refused", name, message=words)
         outputs = np.load(made, allow_pickle=False)
     expected = LiteRTRunner(path).predict(inputs)
-    difference = float(np.max(np.abs(outputs - expected))) if np.isfinite(outputs).all() else float("inf")
+    finite = bool(np.isfinite(outputs).all())
+    difference = float(np.max(np.abs(outputs - expected))) if finite else float("inf")
     if "Validation error" in ran.stderr:
-        return GpuRun("wrong numbers", device, difference, "the driver reported a validation error")
-    return GpuRun("ok" if difference <= TOLERANCE else "wrong numbers", device, difference)
+        return GpuRun("wrong numbers", name, difference, "the driver reported a validation error")
+    if not finite and precision == "float16":
+        words = f"outputs are not finite: a value overflows beyond {FLOAT16_MAX}, the largest float16"
+        return GpuRun("wrong numbers", name, difference, words)
+    return GpuRun("ok" if difference <= tolerance else "wrong numbers", name, difference)
 
 
 def _last_words(text: str) -> str:
@@ -80,19 +150,20 @@ def _last_words(text: str) -> str:
     return " | ".join((told or lines)[-3:])[:500]
 
 
-def _device(text: str) -> str:
-    found = re.search(r"Selected adapter: ([^,\n]+)", text)
+def _device_name(text: str) -> str:
+    found = re.search(r"Selected adapter: (.+?)(?:, arch=|$)", text, re.MULTILINE)
     return found.group(1).strip() if found else ""
 
 
-def main(model: str, inputs: str, outputs: str) -> int:
+def main(model: str, inputs: str, outputs: str, precision: str = "float32") -> int:
     """Run in a process of its own; see `run_on_gpu`."""
     from ai_edge_litert.compiled_model import CompiledModel, GpuOptions, Options
     from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 
     x = np.load(inputs, allow_pickle=False)
-    # float32 arithmetic: a software device has no other, and the comparison is then exact
-    options = Options(hardware_accelerators=HardwareAccelerator.GPU, gpu_options=GpuOptions(enforce_f32=True))
+    # left to itself, the runtime computes in float16 wherever the device can
+    gpu_options = GpuOptions(enforce_f32=precision == "float32")
+    options = Options(hardware_accelerators=HardwareAccelerator.GPU, gpu_options=gpu_options)
     compiled = CompiledModel.from_file(model, options=options)
     given, made = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
     classes = LiteRTRunner(model).output["shape"][1]
@@ -106,4 +177,4 @@ def main(model: str, inputs: str, outputs: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:4]))
+    sys.exit(main(*sys.argv[1:5]))

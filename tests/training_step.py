@@ -1,0 +1,40 @@
+"""One training step of every model on the backend of `KERAS_BACKEND`: python training_step.py MODEL... OUT.npz.
+
+Run by `test_zoo.py` in a process of its own, since a process has one backend.
+"""
+
+import sys
+
+import numpy as np
+from parity import fill, pictures
+
+import kerafer
+
+
+def step(name, shape):
+    """Return the loss and the trained weights of one step from named weights on a fixed batch."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = fill(kerafer.build_model(name, input_shape=shape, classifier_activation=None), calibrate=False)
+    rng = np.random.default_rng(1)
+    x, y = pictures(8, *shape), np.eye(7, dtype=np.float32)[rng.integers(7, size=8)]
+    # plain SGD, and no XLA on a CPU: its depthwise convolutions take many times as long
+    model.compile(keras.optimizers.SGD(0.01), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=True)
+    loss = model.train_on_batch(x, y)
+    return np.float32(loss), np.concatenate([w.ravel() for w in model.get_weights()])
+
+
+def main(*arguments):
+    """Write loss and weights of each model."""
+    *models, out = arguments
+    results = {}
+    for given in models:
+        name, _, side = given.partition(":")
+        shape = (int(side), int(side), kerafer.model_spec(name).input_shape[2])
+        results[f"{name}/loss"], results[f"{name}/weights"] = step(name, shape)
+    np.savez(out, **results)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
