@@ -31,6 +31,9 @@ _PUBLIC = {
     "Recognizer": "kerafer.vision",
 }
 
+_MODULES = ("layers", "losses")
+"""Public modules: what one composes networks of, and trains them with."""
+
 if TYPE_CHECKING:
     from kerafer.data import load_data as load_data
     from kerafer.evaluation import evaluate as evaluate
@@ -41,10 +44,12 @@ if TYPE_CHECKING:
     from kerafer.zoo import model_spec as model_spec
     from kerafer.zoo import register_model as register_model
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 - the keys are strings
+__all__ = ["__version__", *_MODULES, *_PUBLIC]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"kerafer.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'kerafer' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

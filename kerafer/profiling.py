@@ -7,7 +7,7 @@ prices for what each kind of layer does; the prices were found by reproducing th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,22 @@ class Ruler:
     pool_inputs: int = 0
     global_pool: bool = False
 
+    def price(self, layer: LayerProfile) -> int:
+        """Return a layer's operations."""
+        if layer.kind == "BatchNormalization":
+            return self.batch_norm * layer.outputs
+        if layer.is_relu:
+            return self.relu * layer.outputs
+        if layer.kind in _POOLS:
+            is_global = self.global_pool and layer.kind == "GlobalAveragePooling2D"
+            return self.pool_inputs * layer.inputs + (layer.inputs + layer.outputs if is_global else 0)
+        if layer.kind == "Dense":
+            return layer.macs if self.dense else 0
+        if not layer.macs or (layer.is_row_convolution and not self.row_convolutions):
+            return 0
+        first = layer.outputs if self.first_add_free else 0
+        return self.per_mac * layer.macs - first + (self.bias * layer.outputs if layer.has_bias else 0)
+
 
 RULERS: dict[str, Ruler] = {
     "macs": Ruler("multiply-accumulates of convolutions and dense layers", bias=0, batch_norm=0, row_convolutions=True),
@@ -82,6 +98,8 @@ class LayerProfile:
         has_bias: whether it is a convolution or dense layer with bias.
         is_row_convolution: whether it is a one-dimensional convolution, written as a Conv2D.
         is_relu: whether it is a ReLU or ReLU6.
+        flops: operations by ruler; 0 where the paper's tool did not see the layer.
+        memory: bytes read and written, as torchstat counts.
     """
 
     name: str
@@ -95,28 +113,8 @@ class LayerProfile:
     is_row_convolution: bool
     is_relu: bool
 
-    def flops(self, ruler: Ruler) -> int:
-        """Return the layer's operations under a ruler."""
-        if self.kind == "BatchNormalization":
-            return ruler.batch_norm * self.outputs
-        if self.is_relu:
-            return ruler.relu * self.outputs
-        if self.kind in _POOLS:
-            is_global = ruler.global_pool and self.kind == "GlobalAveragePooling2D"
-            return ruler.pool_inputs * self.inputs + (self.inputs + self.outputs if is_global else 0)
-        if self.kind == "Dense":
-            return self.macs if ruler.dense else 0
-        if not self.macs or (self.is_row_convolution and not ruler.row_convolutions):
-            return 0
-        first = self.outputs if ruler.first_add_free else 0
-        return ruler.per_mac * self.macs - first + (ruler.bias * self.outputs if self.has_bias else 0)
-
-    def memory(self) -> int:
-        """Return the bytes read and written, as torchstat counts them: input, weights and output of what it knows."""
-        known = self.is_relu or self.kind in (*_CONVOLUTIONS, *_POOLS, "BatchNormalization", "Dense")
-        if not known or self.is_row_convolution:
-            return 0
-        return BYTES * (self.inputs + self.parameters + self.outputs)
+    flops: Mapping[str, int] = field(default_factory=dict)
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def profile(model: keras.Model, spec: ModelSpec | None = None) -> Profile:
         Totals under every ruler, and one entry per layer.
 
     Raises:
-        ValueError: if the input shape is not static.
+        ValueError: if the input shape is not static, or a layer's operations are not known.
 
     Example:
         >>> import kerafer
@@ -176,7 +174,8 @@ def profile(model: keras.Model, spec: ModelSpec | None = None) -> Profile:
     spec = spec or REGISTRY.get(model.name)
     made_by = {id(layer.output): layer for layer in model.layers}
     rows = tuple(_layer(layer, made_by) for layer in model.layers)
-    flops = {name: sum(row.flops(ruler) for row in _seen(rows, spec, name)) for name, ruler in RULERS.items()}
+    rows = tuple(_priced(row, spec) for row in rows)
+    flops = {name: sum(row.flops[name] for row in rows) for name in RULERS}
     if spec and tuple(model.input_shape[1:]) == tuple(spec.input_shape):
         flops = {name: count + spec.idle.get(name, 0) for name, count in flops.items()}
     return Profile(
@@ -187,19 +186,34 @@ def profile(model: keras.Model, spec: ModelSpec | None = None) -> Profile:
         conv_parameters=sum(row.parameters for row in rows if row.kind in _CONVOLUTIONS),
         conv_macs=sum(row.macs for row in rows if row.kind in _CONVOLUTIONS),
         flops=flops,
-        memory=sum(row.memory() for row in _seen(rows, spec, "torchstat")),
+        memory=sum(row.memory for row in rows),
         activation_peak=_activation_peak(model),
         layers=rows,
     )
 
 
-def _seen(rows: tuple[LayerProfile, ...], spec: ModelSpec | None, ruler: str) -> list[LayerProfile]:
-    hidden = spec.unseen.get(ruler, ()) if spec else ()
-    return [row for row in rows if not any(fnmatch(row.name, pattern) for pattern in hidden)]
+def _priced(layer: LayerProfile, spec: ModelSpec | None) -> LayerProfile:
+    """Return the layer with its operations and memory, as the paper's tools saw it."""
+
+    def sees(ruler: str) -> bool:
+        return not any(fnmatch(layer.name, pattern) for pattern in (spec.unseen.get(ruler, ()) if spec else ()))
+
+    known = layer.is_relu or layer.kind in (*_CONVOLUTIONS, *_POOLS, "BatchNormalization", "Dense")
+    counts = known and not layer.is_row_convolution and sees("torchstat")
+    return replace(
+        layer,
+        flops={name: ruler.price(layer) if sees(name) else 0 for name, ruler in RULERS.items()},
+        memory=BYTES * (layer.inputs + layer.parameters + layer.outputs) if counts else 0,
+    )
 
 
 def _layer(layer: keras.Layer, made_by: Mapping[int, keras.Layer]) -> LayerProfile:
     kind = type(layer).__name__
+    if kind not in (*_CONVOLUTIONS, "Dense", "BatchNormalization") and layer.weights:
+        raise ValueError(
+            f"`model` holds {layer.name!r}, a {kind} with weights, whose operations are not known here. Known are "
+            f"{', '.join(_CONVOLUTIONS)}, Dense and BatchNormalization; a model within a model must be unpacked."
+        )
     output = tuple(layer.output.shape[1:])
     macs = _macs(layer, kind, output)
     given = _inputs(layer)[0] if kind != "InputLayer" else layer.output

@@ -61,7 +61,7 @@ def _madd(counted: Profile) -> int:
     from kerafer.profiling import Ruler
 
     ruler = Ruler("torchstat's MAdd", per_mac=2, first_add_free=True, batch_norm=4)
-    return sum(layer.flops(ruler) for layer in counted.layers)
+    return sum(ruler.price(layer) for layer in counted.layers)
 
 
 def _layers(counted: Profile, *endings: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kerafer.labels import check_labels
+from kerafer.labels import LABELS_7, check_labels
 from kerafer.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ class ModelSpec:
         paper: where the architecture was published.
         builder: function of `input_shape`, `classes`, `classifier_activation` and the model's own options.
         input_shape: default (height, width, channels).
-        min_size: smallest side that the architecture takes.
-        max_size: largest side that is tested.
-        labels: class names in output order.
         preprocessing: contract from a picture to the input.
         parameters: trainable parameters with the defaults.
         flops: floating-point operations with the defaults, under `ruler`.
         ruler: how the paper counted, a key of `kerafer.profiling.RULERS`.
+        labels: class names in output order.
+        min_size: smallest side that the architecture takes.
+        max_size: largest side that is tested.
         options: arguments of the builder that this entry fixes.
         size_multiple: what height and width must be multiples of.
         unseen: by ruler, patterns of layers that its tool did not see: function calls in the paper's code.
@@ -68,13 +68,13 @@ class ModelSpec:
     paper: str
     builder: Callable[..., keras.Model]
     input_shape: tuple[int, int, int]
-    min_size: int
-    max_size: int
-    labels: tuple[str, ...]
     preprocessing: Preprocessing
     parameters: int
     flops: int
     ruler: str
+    labels: tuple[str, ...] = LABELS_7
+    min_size: int = 32
+    max_size: int = 256
     options: Mapping[str, Any] = field(default_factory=dict)
     size_multiple: int = 1
     unseen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -113,7 +113,9 @@ def test_shipped_weights_have_their_checksum_and_results():
             assert sha256(weights.FOLDER / f"{name}-{label}.npz") == card["sha256"]
             assert card["training"]["recipe"]["epochs"] > 0
             assert 0 < card["results"][0]["accuracy"] < 1
-            assert card["preprocessing"] == kerafer.model_spec(name).preprocessing.to_dict()
+            spec = kerafer.model_spec(name)
+            assert card["preprocessing"] == spec.preprocessing.to_dict()
+            assert (card["parameters"], card["flops"], card["ruler"]) == (spec.parameters, spec.flops, spec.ruler)
 
 
 def test_damaged_shipped_weights_are_refused(tmp_path, monkeypatch):

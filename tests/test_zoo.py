@@ -1,7 +1,6 @@
 """What every model of the zoo promises."""
 
 import dataclasses
-import fnmatch
 import os
 import subprocess
 import sys
@@ -22,8 +21,11 @@ from kerafer.verification.gpu import run_on_gpu
 STEP = Path(__file__).with_name("training_step.py")
 
 MODELS = kerafer.list_models()
-OWN = ("ean*", "lcnn", "shufflenet_v2", "efficientface*", "lfer*")
-"""The papers' own systems, as patterns of names; the rest are networks that they compare with."""
+SYSTEMS = ("ean", "lcnn", "efficientface", "lfer")
+"""The papers' four systems: proved on the GPU runtime in float16 arithmetic too."""
+
+GPU_TOLERANCES = {"float32": 1e-4, "float16": 3e-2}
+"""How far the GPU's logits may stray from the CPU's, in units of the largest logit."""
 
 
 def small(name):
@@ -89,18 +91,19 @@ def test_float32_file_gives_the_same_logits(name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_float16_file_runs_on_the_gpu_runtime(name, tmp_path):
-    # the papers' own systems at their own size; the heavy networks that they compare with at a small one
-    own = any(fnmatch.fnmatch(name, pattern) for pattern in OWN)
-    model = with_rgb_input(built(name, kerafer.model_spec(name).input_shape if own else small(name)))
+    # at its own size, but for the one whose file there would have 270 MB
+    model = with_rgb_input(built(name, small(name) if name == "vgg16" else kerafer.model_spec(name).input_shape))
     x = picture(model)
     path = tmp_path / "model.tflite"
     path.write_bytes(convert(model, "float16"))
     found, expected = LiteRTRunner(path).predict(x), model.predict(x, verbose=0)
     assert_logits_close(found, expected, 2e-2)
-    run = run_on_gpu(path, x, tolerance=1e-4 * float(np.abs(found).max()))
-    if run.status == "no device" and not os.environ.get("KERAFER_REQUIRE_GPU"):
-        pytest.skip("no Vulkan device; `make test` fetches a software one")
-    assert run.status == "ok", run
+    scale = float(np.abs(found).max())
+    for precision in ("float32", "float16") if name in SYSTEMS else ("float32",):
+        run = run_on_gpu(path, x, precision=precision, tolerance=GPU_TOLERANCES[precision] * scale)
+        if run.status == "no device" and not os.environ.get("KERAFER_REQUIRE_GPU"):
+            pytest.skip("no Vulkan device; `make test` fetches software ones")
+        assert run.status == "ok", run
 
 
 @pytest.mark.slow
@@ -125,7 +128,7 @@ def test_one_training_step_is_the_same_on_both_backends(tmp_path):
         before = np.concatenate([w.ravel() for w in built(name, (32, 32, small(name)[2])).get_weights()])
         moved = np.abs(tensorflow[f"{name}/weights"] - before).max()
         assert moved > 1e-4, f"{name} did not train"
-        np.testing.assert_allclose(jax[f"{name}/loss"], tensorflow[f"{name}/loss"], rtol=1e-4, err_msg=name)
+        np.testing.assert_allclose(jax[f"{name}/loss"], tensorflow[f"{name}/loss"], rtol=1e-3, err_msg=name)
         difference = np.abs(jax[f"{name}/weights"] - tensorflow[f"{name}/weights"]).max()
         assert difference < 0.01 * moved, f"{name}: {difference} apart after a step of {moved}"
 
@@ -211,3 +214,21 @@ def test_registry_takes_new_models_and_refuses_taken_names():
         from kerafer import specs
 
         specs.REGISTRY.pop(spec.name)
+
+
+def test_profile_refuses_what_it_cannot_count():
+    inner = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="inner")
+    inputs = keras.Input((8, 8, 3))
+    with pytest.raises(ValueError, match=r"'inner', a Sequential with weights.*unpacked"):
+        kerafer.profile(keras.Model(inputs, inner(inputs)))
+    inputs = keras.Input((None, 8, 3))
+    with pytest.raises(ValueError, match="static input shape"):
+        kerafer.profile(keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)))
+
+
+def test_profile_adds_up():
+    counted = kerafer.profile(kerafer.build_model("efficientface"))
+    for ruler, total in counted.flops.items():
+        assert sum(layer.flops[ruler] for layer in counted.layers) == total
+    assert sum(layer.parameters for layer in counted.layers) == counted.trainable_parameters
+    assert sum(layer.memory for layer in counted.layers) == counted.memory

@@ -117,10 +117,10 @@ def _info(arguments: argparse.Namespace) -> int:
         print(f"FLOPs ({name}){'':<{14 - len(name)}}{value:>14,}  {RULERS[name].description}{mark}")
     print(f"memory traffic        {counted.memory:>14,}  bytes read and written, as torchstat counts")
     print(f"activation peak       {counted.activation_peak:>14,}  bytes of float32 maps alive at once")
-    for row in facts["published"]:
+    for row in (row for row in facts["published"] if row["model"] == spec.name):
         print(
-            f"{row['paper']}, {row['table']}: {row['model']} {row['quantity']} {row['printed']} in print, "
-            f"{row['ours']:,} here: {row['verdict']}"
+            f"in print              {row['printed']:>14}  {row['paper']}, {row['table']}, {row['row']}: "
+            f"{row['quantity']}, {row['ours']:,} here, {row['verdict']}"
         )
     for name, results in facts["results"].items():
         for result in results:
@@ -129,7 +129,10 @@ def _info(arguments: argparse.Namespace) -> int:
         print(f"drawn in {arguments.picture}")
     for row in counted.layers if arguments.layers else ():
         shape_text = "x".join(map(str, row.output_shape))
-        print(f"  {row.name:<26} {row.kind:<24} {shape_text:<12} {row.parameters:>8,} {row.macs:>11,} MACs")
+        print(
+            f"  {row.name:<34} {row.kind:<22} {shape_text:<11} {row.parameters:>9,} parameters {row.macs:>11,} MACs "
+            f"{row.flops[spec.ruler]:>11,} FLOPs {row.memory:>10,} bytes"
+        )
     return 0
 
 

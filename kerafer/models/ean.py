@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7
 from kerafer.preprocess import FER2013_FRAMING, Preprocessing
 from kerafer.specs import ModelSpec, register_model
 
@@ -117,9 +116,6 @@ for _name, _row in ROWS.items():
             builder=ean,
             options={"row": _name},
             input_shape=(44, 44, 3),
-            min_size=32,
-            max_size=256,
-            labels=LABELS_7,
             preprocessing=PREPROCESSING,
             parameters=_row.parameters,
             flops=_row.flops,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7, ORDERS
+from kerafer.labels import ORDERS
 from kerafer.models import shufflenet
 from kerafer.specs import ModelSpec, Origin, register_model
 
@@ -142,10 +142,7 @@ for _name, _parts in VARIANTS.items():
             builder=efficientface,
             options={"name": _name, "local": _parts.local, "modulator": _parts.modulator},
             input_shape=(224, 224, 3),
-            min_size=32,
-            max_size=256,
             size_multiple=16,
-            labels=LABELS_7,
             preprocessing=shufflenet.PREPROCESSING,
             parameters=_parts.parameters,
             flops=_parts.flops,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7, ORDERS
+from kerafer.labels import ORDERS
 from kerafer.preprocess import FER2013_FRAMING, Preprocessing
 from kerafer.specs import ModelSpec, Origin, register_model
 
@@ -79,9 +79,6 @@ register_model(
         paper=PAPER,
         builder=lcnn,
         input_shape=(48, 48, 1),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=PREPROCESSING,
         parameters=56_951,
         flops=5_520_448,

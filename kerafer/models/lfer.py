@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7
 from kerafer.models import shufflenet
 from kerafer.models.efficientface import STEM_FILTERS, local_names
 from kerafer.specs import ModelSpec, register_model
@@ -132,10 +131,7 @@ for _name, _parts in VARIANTS.items():
             builder=lfer,
             options={"name": _name, "output": _parts.output, "local": _parts.local},
             input_shape=(224, 224, 3),
-            min_size=32,
-            max_size=256,
             size_multiple=16,
-            labels=LABELS_7,
             preprocessing=shufflenet.PREPROCESSING,
             parameters=_parts.parameters,
             flops=_parts.flops,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7
 from kerafer.models.shufflenet import PREPROCESSING
 from kerafer.specs import ModelSpec, register_model
 
@@ -48,9 +47,6 @@ register_model(
         paper="Sandler et al., CVPR 2018; compared with by EfficientFace and EAN",
         builder=mobilenet_v2,
         input_shape=(224, 224, 3),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=PREPROCESSING,
         parameters=2_232_839,
         flops=312_859_456,

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7
 from kerafer.models.ean import PREPROCESSING as EAN_PREPROCESSING
 from kerafer.models.efficientface import ORIGINS
 from kerafer.models.shufflenet import PREPROCESSING, dense_head
@@ -132,9 +131,6 @@ register_model(
         builder=resnet,
         options={"depth": 50, "name": "ldg_resnet50"},
         input_shape=(224, 224, 3),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=PREPROCESSING,
         parameters=23_522_375,
         flops=4_109_480_960,
@@ -151,9 +147,6 @@ register_model(
         builder=resnet,
         options={"depth": 18, "name": "resnet18"},
         input_shape=(224, 224, 3),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=PREPROCESSING,
         parameters=11_180_103,
         flops=1_818_557_952,
@@ -169,9 +162,6 @@ register_model(
         builder=resnet,
         options={"depth": 18, "small_stem": True, "name": "resnet18_cifar"},
         input_shape=(44, 44, 3),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=EAN_PREPROCESSING,
         parameters=11_172_423,
         flops=1_101_271_552,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7
 from kerafer.preprocess import FER2013_FRAMING, Preprocessing
 from kerafer.specs import ModelSpec, register_model
 
@@ -128,9 +127,6 @@ register_model(
         paper="Ma et al., ECCV 2018; baseline of EfficientFace",
         builder=shufflenet_v2,
         input_shape=(224, 224, 3),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=PREPROCESSING,
         parameters=1_260_779,
         flops=147_791_560,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7
 from kerafer.models.ean import PREPROCESSING
 from kerafer.specs import ModelSpec, register_model
 
@@ -74,9 +73,6 @@ register_model(
         paper="Iandola et al., 2016; compared with by EAN",
         builder=squeezenet,
         input_shape=(44, 44, 3),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=PREPROCESSING,
         parameters=733_447,
         flops=101_243_055,

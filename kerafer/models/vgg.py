@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerafer.labels import LABELS_7
 from kerafer.models.ean import PREPROCESSING as EAN_PREPROCESSING
 from kerafer.models.shufflenet import PREPROCESSING
 from kerafer.specs import ModelSpec, register_model
@@ -78,9 +77,6 @@ register_model(
         paper="Simonyan, Zisserman, ICLR 2015; compared with by EfficientFace",
         builder=vgg16,
         input_shape=(224, 224, 3),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=PREPROCESSING,
         parameters=134_289_223,
         flops=15_479_794_688,
@@ -96,9 +92,6 @@ register_model(
         paper="Simonyan, Zisserman, ICLR 2015; compared with by EAN",
         builder=vgg16_cifar,
         input_shape=(44, 44, 3),
-        min_size=32,
-        max_size=256,
-        labels=LABELS_7,
         preprocessing=EAN_PREPROCESSING,
         parameters=33_634_375,
         flops=557_136_128,

@@ -125,7 +125,7 @@ def train(
         jit_compile=False if ON_TENSORFLOW and not tf.config.list_physical_devices("GPU") else "auto",
     )
     model.optimizer.build(model.trainable_variables)  # so that its slots exist when a state is restored
-    card = _card(spec, contract, data, settings, model)
+    card = _card(spec, contract, data, settings, plain)
     if record is None:  # only now, when nothing can be wrong with the arguments any more
         record = {"state": "running", "settings": settings, "versions": _versions(), "started": _now()}
         write_json(out / RECORD_FILE, record)
