@@ -22,6 +22,7 @@ _PUBLIC = {
     "import_weights": "kerafer.checkpoints",
     "load_torch_state": "kerafer.checkpoints",
     "profile": "kerafer.profiling",
+    "draw_structure": "kerafer.structure",
     "load_data": "kerafer.data",
     "train": "kerafer.training",
     "evaluate": "kerafer.evaluation",

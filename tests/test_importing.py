@@ -117,10 +117,12 @@ def test_import_from_npz_gives_a_model_that_every_verb_takes(command, tmp_path):
 
 def test_number_of_classes_is_the_checkpoints(tmp_path):
     np.savez(tmp_path / "eight.npz", **state_of("ean", classes=8))
+    labels = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
     with pytest.raises(ValueError, match="`labels` must name the 8 classes"):
+        kerafer.import_weights("ean", tmp_path / "eight.npz", tmp_path / "model", labels=labels[:7])
+    with pytest.raises(ValueError, match="`labels` must be given for ean"):
         kerafer.import_weights("ean", tmp_path / "eight.npz", tmp_path / "model")
     assert not (tmp_path / "model").exists()
-    labels = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
     kerafer.import_weights("ean", tmp_path / "eight.npz", tmp_path / "model", labels=labels)
     assert ModelCard.read(tmp_path / "model").labels[1] == "happy"
     with pytest.raises(FileExistsError, match="holds a model already"):
@@ -192,6 +194,7 @@ def test_mini_xception_by_order_of_creation(first, tmp_path):
     kerafer.import_weights("lcnn", tmp_path / "model.hdf5", tmp_path / "model")
     loaded = kerafer.load_model(tmp_path / "model")
     assert loaded.card.preprocessing.size == (64, 64)
+    assert loaded.card.parameters == 56_951  # the network's; in the deployed one colour is folded in
     gray = detx(2, 64, 64, 1)
     expected = original.predict(gray, verbose=0)
     np.testing.assert_allclose(loaded.runner.predict(np.repeat(gray, 3, axis=-1)), expected, atol=1e-5)

@@ -41,7 +41,7 @@ def import_weights(
         out: the folder to write; refused if it holds a model already.
         origin: which published checkpoint it is, a key of the spec's `origins`, which tells label order and
             normalisation; the first by default.
-        labels: class names in the checkpoint's output order, where it is none of the published ones.
+        labels: class names in the checkpoint's output order; needed where it is none of the published ones.
 
     Returns:
         The folder.
@@ -52,14 +52,14 @@ def import_weights(
 
     Example:
         >>> import kerafer
-        >>> kerafer.import_weights("ean", "ean.txt", "imported")
+        >>> kerafer.import_weights("efficientface", "none.pth.tar", "imported")
         Traceback (most recent call last):
-        FileNotFoundError: There is no file ean.txt.
+        FileNotFoundError: There is no file none.pth.tar.
     """
     spec, out, checkpoint = model_spec(name), Path(out), Path(checkpoint)
     if (out / MODEL_FILE).exists():
         raise FileExistsError(f"{out} holds a model already. Choose another folder.")
-    known = _origin(spec, origin)
+    known = _origin(spec, origin, labels)
     if not checkpoint.is_file():
         raise FileNotFoundError(f"There is no file {checkpoint}.")
     if name == "lcnn":
@@ -76,7 +76,6 @@ def import_weights(
             f"`labels` must name the {model.output_shape[-1]} classes of {checkpoint.name} in its order. "
             f"Received: {', '.join(named)}"
         )
-    model = with_rgb_input(model)
     counted = profile(model)
     card = ModelCard(
         model=spec.name,
@@ -93,25 +92,29 @@ def import_weights(
         notes=("Imported, not trained by kerafer.",),
     )
     out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / MODEL_FILE) as temporary:
-        model.save(temporary)
     card.write(out)
+    with replacing(out / MODEL_FILE) as temporary:  # last, so that a folder with a model is whole
+        with_rgb_input(model).save(temporary)
     return out
 
 
-def _origin(spec: ModelSpec, origin: str | None) -> Origin:
-    if origin is None:
-        unknown = Origin("a checkpoint of unknown origin", spec.labels, spec.preprocessing, "unknown")
-        return next(iter(spec.origins.values()), unknown)
-    if origin not in spec.origins:
+def _origin(spec: ModelSpec, origin: str | None, labels: tuple[str, ...] | None) -> Origin:
+    if spec.torch_names is None and not spec.origins:
+        raise ValueError(f"No checkpoints can be imported for {spec.name}; its layers have no PyTorch names.")
+    if origin is not None and origin not in spec.origins:
         raise ValueError(f"`origin` for {spec.name} must be one of {list(spec.origins)}. Received: origin={origin!r}")
-    return spec.origins[origin]
+    if spec.origins:
+        return spec.origins[origin or next(iter(spec.origins))]
+    if labels is None:
+        raise ValueError(
+            f"`labels` must be given for {spec.name}: no checkpoint of it is published, so only you know the order of "
+            "its classes."
+        )
+    return Origin("a checkpoint of unknown origin", labels, spec.preprocessing, "unknown")
 
 
 def _built_for(spec: ModelSpec, state: Mapping[str, np.ndarray]) -> keras.Model:
     """Return a model with the checkpoint's number of classes and, for LFER-LDL's head, its free choices."""
-    if spec.torch_names is None:
-        raise ValueError(f"No checkpoints can be imported for {spec.name}; its layers have no PyTorch names.")
     names = spec.torch_names()
     heads = [names[layer] for layer in ("logits", "head_pointwise_conv", "tail_conv") if layer in names]
     shape = next((np.shape(state[f"{head}.weight"]) for head in heads if f"{head}.weight" in state), ())
