@@ -119,18 +119,20 @@ def test_one_training_step_is_the_same_on_both_backends(tmp_path):
             "XLA_FLAGS": "--xla_backend_optimization_level=0",  # each graph runs once: compile fast
         }
         running.append(subprocess.Popen([sys.executable, STEP, *models, path], env=environment))
-    assert [process.wait(timeout=900) for process in running] == [0, 0]
+    try:
+        assert [process.wait(timeout=900) for process in running] == [0, 0]
+    finally:
+        for process in running:
+            process.kill()
     tensorflow, jax = (np.load(path) for path in out.values())
     for name in MODELS:
+        step, other = tensorflow[f"{name}/step"], jax[f"{name}/step"]
+        assert min(np.abs(step).max(), np.abs(other).max()) > 1e-4, f"{name} did not train"
         if name == "vgg16_cifar":  # its dropout draws other numbers on another backend
-            assert np.isfinite(jax[f"{name}/loss"])
             continue
-        before = np.concatenate([w.ravel() for w in built(name, (32, 32, small(name)[2])).get_weights()])
-        moved = np.abs(tensorflow[f"{name}/weights"] - before).max()
-        assert moved > 1e-4, f"{name} did not train"
-        np.testing.assert_allclose(jax[f"{name}/loss"], tensorflow[f"{name}/loss"], rtol=1e-3, err_msg=name)
-        difference = np.abs(jax[f"{name}/weights"] - tensorflow[f"{name}/weights"]).max()
-        assert difference < 0.01 * moved, f"{name}: {difference} apart after a step of {moved}"
+        np.testing.assert_allclose(jax[f"{name}/loss"], tensorflow[f"{name}/loss"], rtol=1e-4, err_msg=name)
+        apart = np.linalg.norm(other - step) / np.linalg.norm(step)
+        assert apart < 0.02, f"{name}: the steps are {apart:.2%} apart"
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -12,27 +12,34 @@ import kerafer
 
 
 def step(name, shape):
-    """Return the loss and the trained weights of one step from named weights on a fixed batch."""
+    """Return the loss of one step from fixed weights on a fixed batch, and by how much it changed each weight."""
     import keras
 
     keras.utils.set_random_seed(0)
     model = fill(kerafer.build_model(name, input_shape=shape, classifier_activation=None), calibrate=False)
     rng = np.random.default_rng(1)
     x, y = pictures(8, *shape), np.eye(7, dtype=np.float32)[rng.integers(7, size=8)]
-    # plain SGD, and no XLA on a CPU: its depthwise convolutions take many times as long
-    model.compile(keras.optimizers.SGD(0.01), keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=True)
-    loss = model.train_on_batch(x, y)
-    return np.float32(loss), np.concatenate([w.ravel() for w in model.get_weights()])
+    # JAX trains through XLA; TensorFlow as it does in kerafer.train, with its own kernels
+    on_jax = keras.backend.backend() == "jax"
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01), loss, jit_compile=on_jax)
+    before = flat(model)
+    return np.float32(model.train_on_batch(x, y)), flat(model) - before
+
+
+def flat(model):
+    """Return all trainable weights as one vector."""
+    return np.concatenate([np.array(w).ravel() for w in model.trainable_weights])
 
 
 def main(*arguments):
-    """Write loss and weights of each model."""
+    """Write loss and step of each model."""
     *models, out = arguments
     results = {}
     for given in models:
         name, _, side = given.partition(":")
         shape = (int(side), int(side), kerafer.model_spec(name).input_shape[2])
-        results[f"{name}/loss"], results[f"{name}/weights"] = step(name, shape)
+        results[f"{name}/loss"], results[f"{name}/step"] = step(name, shape)
     np.savez(out, **results)
 
 
