@@ -55,7 +55,7 @@ def predict_dataset(loaded: LoadedModel, data: FaceDataset, *, progress: bool = 
     starts = range(0, len(data), 256)
     return np.concatenate(
         [
-            loaded.runner.predict(contract.batch(data.images[i : i + 256]))
+            loaded.runner.predict(data.inputs(contract, slice(i, i + 256)))
             for i in tqdm(starts, desc=loaded.name, unit="batch", disable=not progress)
         ]
     )

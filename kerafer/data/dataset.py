@@ -8,19 +8,41 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from kerafer.preprocess import Preprocessing
+
 if TYPE_CHECKING:
     import tensorflow as tf
-
-    from kerafer.preprocess import Preprocessing
 
 # Where the reader of each kind of data lives: `read(path, split, **options)`.
 READERS = {"fer2013": "kerafer.data.fer2013"}
 
 ON_ERROR = ("raise", "skip")
+
+
+class StoredImages(Protocol):
+    """Pictures of a data set that stay on disk until they are asked for."""
+
+    is_gray: bool
+    """True where `pixels` gives one channel."""
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        """Return one picture in its own size, (height, width[, 3]) uint8."""
+
+    def take(self, index: np.ndarray) -> StoredImages:
+        """Return some of the pictures, by number or by mask."""
+
+    def pixels(self, index: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return pictures resized to (height, width) as `Preprocessing.pixels` does: (n, height, width[, 3]) uint8."""
+
+    def update(self, digest: Any) -> None:
+        """Feed the content of all pictures, in order, to a `hashlib` object."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +74,12 @@ class LoadReport:
 
 @dataclass(frozen=True, eq=False)
 class FaceDataset:
-    """Faces of one split, in memory.
+    """Faces of one split, in memory or on disk.
 
     Args:
         name: the kind of data, a key of `READERS`.
         split: the split's name.
-        images: (n, height, width) gray or (n, height, width, 3) RGB, uint8.
+        images: (n, height, width) gray or (n, height, width, 3) RGB, uint8; or pictures on disk.
         labels: (n,) int64 canonical class numbers.
         class_names: name of each class number.
         rows: (n,) int64 number of each image in its source.
@@ -68,7 +90,7 @@ class FaceDataset:
 
     name: str
     split: str
-    images: np.ndarray
+    images: np.ndarray | StoredImages
     labels: np.ndarray
     class_names: tuple[str, ...]
     rows: np.ndarray
@@ -82,12 +104,50 @@ class FaceDataset:
     @property
     def is_gray(self) -> bool:
         """True where the images have one channel."""
-        return self.images.ndim == 3
+        return self.images.ndim == 3 if isinstance(self.images, np.ndarray) else self.images.is_gray
 
     def take(self, index: np.ndarray) -> FaceDataset:
         """Return the data set of some images, by number or by mask."""
-        parts = {k: getattr(self, k)[index] for k in ("images", "labels", "rows", "leaked")}
-        return replace(self, **parts, votes=None if self.votes is None else self.votes[index])
+        parts = {k: getattr(self, k)[index] for k in ("labels", "rows", "leaked")}
+        images = self.images[index] if isinstance(self.images, np.ndarray) else self.images.take(index)
+        return replace(self, images=images, **parts, votes=None if self.votes is None else self.votes[index])
+
+    def pixels(self, index: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+        """Return images at the contract's `resize` size, from which crops are cut.
+
+        Args:
+            index: numbers of the images.
+            preprocessing: the model's contract.
+
+        Returns:
+            (n, height, width) gray or (n, height, width, 3) RGB, uint8.
+        """
+        if not isinstance(self.images, np.ndarray):
+            return self.images.pixels(index, preprocessing.resize)
+        images = self.images[index]
+        if images.shape[1:3] == tuple(preprocessing.resize):
+            return images
+        whole = Preprocessing(size=preprocessing.resize, resize=preprocessing.resize)
+        resized = np.stack([whole.pixels(image) for image in images])
+        return resized[..., 0] if self.is_gray else resized
+
+    def inputs(self, preprocessing: Preprocessing, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the model's inputs, one centre crop an image.
+
+        Args:
+            preprocessing: the model's contract.
+            index: numbers of the images, or a slice; all by default.
+
+        Returns:
+            (n, height, width, 3) float32.
+
+        Example:
+            >>> import kerafer
+            >>> from kerafer.data.samples import synthetic
+            >>> synthetic(7).inputs(kerafer.model_spec("ean").preprocessing, slice(2, 4)).shape
+            (2, 44, 44, 3)
+        """
+        return preprocessing.batch(self.pixels(np.arange(len(self))[index], preprocessing))
 
     def counts(self) -> dict[str, int]:
         """Return the number of images of each class."""
@@ -96,7 +156,11 @@ class FaceDataset:
 
     def checksum(self) -> str:
         """Return a SHA-256 over images and labels, the same whichever form they were read from."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest = hashlib.sha256()
+        if isinstance(self.images, np.ndarray):
+            digest.update(np.ascontiguousarray(self.images))
+        else:
+            self.images.update(digest)
         digest.update(np.ascontiguousarray(self.labels, dtype=np.int64))
         return digest.hexdigest()
 
@@ -149,10 +213,10 @@ class FaceDataset:
         import tensorflow as tf
 
         labels = np.eye(len(self.class_names), dtype=np.float32)[self.labels] if one_hot else self.labels
-        pairs = tf.data.Dataset.from_tensor_slices((self.images, labels)).batch(batch_size)
+        pairs = tf.data.Dataset.from_tensor_slices((np.arange(len(self)), labels)).batch(batch_size)
 
-        def prepare(images: tf.Tensor, batch_labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            x = tf.numpy_function(preprocessing.batch, [images], tf.float32, stateful=False)
+        def prepare(index: tf.Tensor, batch_labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            x = tf.numpy_function(lambda i: self.inputs(preprocessing, i), [index], tf.float32, stateful=False)
             return tf.ensure_shape(x, (None, *preprocessing.size, 3)), batch_labels
 
         return pairs.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)

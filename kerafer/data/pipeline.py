@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def resized(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Return images at the contract's `resize` size, uint8, so that crops can be cut from them."""
-    height, width = preprocessing.resize
-    if images.shape[1:3] == (height, width):
-        return images
-    whole = Preprocessing(size=(height, width), resize=(height, width))
-    return np.stack([whole.pixels(image) for image in images])
-
-
 def with_channels(x: np.ndarray, channels: int) -> np.ndarray:
     """Return RGB inputs (n, height, width, 3) as they are, or their luma (n, height, width, 1) for a gray model."""
     return x if channels == 3 else x @ np.asarray(LUMA, np.float32)[:, None]
@@ -76,7 +67,7 @@ class TrainingBatches:
             raise ValueError(
                 f"`batch_size` must be 1 to the number of images, {len(data)}. Received: batch_size={batch_size}"
             )
-        self.images = resized(data.images, preprocessing)
+        self.data = data
         self.targets = np.eye(len(data.class_names), dtype=np.float32)[data.labels]
         self.preprocessing, self.batch_size = preprocessing, batch_size
         self.augmentation, self.seed, self.channels = tuple(augmentation), seed, channels
@@ -84,13 +75,13 @@ class TrainingBatches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return len(self.images) // self.batch_size
+        return len(self.data) // self.batch_size
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs (batch, height, width, channels) float32 and one-hot labels (batch, classes) of a step."""
         epoch, position = divmod(int(step), len(self))
         index = self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
-        images = self.images[index]
+        images = self.data.pixels(index, self.preprocessing)
         if self.augmentation:
             rng = np.random.default_rng([self.seed, epoch, position])
             images = augment(images, self.augmentation, self.preprocessing.size, rng)
@@ -102,7 +93,7 @@ class TrainingBatches:
     def _permutation(self, epoch: int) -> np.ndarray:
         kept, order = self._order  # one tuple, so that threads see a matching pair
         if kept != epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
             self._order = (epoch, order)
         return order
 
@@ -152,15 +143,14 @@ class EvaluationBatches(keras.utils.PyDataset):
         self, data: FaceDataset, preprocessing: Preprocessing, batch_size: int = 256, channels: int = 3
     ) -> None:
         super().__init__()
-        self.images, self.preprocessing, self.batch_size = data.images, preprocessing, batch_size
-        self.channels = channels
+        self.data, self.preprocessing, self.batch_size, self.channels = data, preprocessing, batch_size, channels
         self.targets = np.eye(len(data.class_names), dtype=np.float32)[data.labels]
 
     def __len__(self) -> int:
         """Batches in the split, the last one possibly smaller."""
-        return (len(self.images) + self.batch_size - 1) // self.batch_size
+        return (len(self.data) + self.batch_size - 1) // self.batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs (batch, height, width, channels) float32 and one-hot labels (batch, classes)."""
         part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return with_channels(self.preprocessing.batch(self.images[part]), self.channels), self.targets[part]
+        return with_channels(self.data.inputs(self.preprocessing, part), self.channels), self.targets[part]

@@ -114,7 +114,7 @@ def export(
     else:
         origin = f"{calibration.name} {calibration.split}"
         chosen = rng.permutation(len(calibration))[:CALIBRATION_COUNT]
-        pictures = contract.batch(calibration.images[chosen])
+        pictures = calibration.inputs(contract, chosen)
 
     out.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))

@@ -57,7 +57,7 @@ def verify(
         inputs, labels = contract.scale(portrait_faces(contract, FACES, seed=2)), None
         faces = f"{FACES} crops of matplotlib's sample portrait"
     else:
-        inputs, labels = contract.batch(data.images), data.labels
+        inputs, labels = data.inputs(contract), data.labels
         faces = f"{len(data)} faces of {data.name} {data.split}"
     expected = keras_model.runner.predict(inputs)
     golden_inputs, golden = read_golden(bundle)
