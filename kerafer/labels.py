@@ -31,6 +31,13 @@ ORDERS: dict[str, tuple[str, ...]] = {
     "ferplus": ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "NF"),
     # as the official EfficientFace code numbers RAF-DB, AffectNet and CAER-S; RAF-DB's own order is another one
     "efficientface": ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry"),
+    "rafdb": ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"),  # its labels are 1 to 7
+    "affectnet": (
+        *("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt"),
+        *("none", "uncertain", "non-face"),  # carry no expression
+    ),
+    "caers": ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"),  # folders, by alphabet
+    "kdef": ("fear", "angry", "disgust", "happy", "neutral", "sad", "surprise"),  # codes in names, by alphabet
 }
 """Each data set's own class order, in canonical names."""
 

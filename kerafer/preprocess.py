@@ -126,6 +126,48 @@ class Preprocessing:
         columns = np.clip(np.arange(x0, x0 + n), 0, image.shape[1] - 1)
         return image[rows[:, None], columns[None, :]]
 
+    def crop_aligned(
+        self, image: np.ndarray, box: Sequence[float], left_eye: Sequence[float], right_eye: Sequence[float]
+    ) -> np.ndarray:
+        """Cut the square around a face, turned about the box's centre so that the line between the eyes is level.
+
+        With level eyes this is `crop_face` exactly; otherwise pixels are interpolated bilinearly. Pixels beyond the
+        picture repeat its edge.
+
+        Args:
+            image: (height, width, 3) RGB or (height, width) gray, uint8.
+            box: (x, y, width, height) in pixels.
+            left_eye: (x, y) in pixels of the eye on the left as the viewer sees it.
+            right_eye: of the other eye.
+
+        Returns:
+            (side, side, 3) or (side, side), uint8, with the side rounded to whole pixels, at least 1.
+
+        Raises:
+            ValueError: if the box is empty, or both eyes lie in one place.
+
+        Example:
+            >>> image = np.zeros((60, 60), np.uint8)
+            >>> image[20, 20:41] = 255  # both eyes and the line between them
+            >>> contract = Preprocessing(size=(20, 20), resize=(20, 20))
+            >>> crop = contract.crop_aligned(np.rot90(image), (20, 20, 20, 20), (20, 40), (20, 20))
+            >>> int(crop.any(axis=1).sum())  # an upright line has become a row
+            1
+        """
+        import cv2
+
+        angle = eye_angle(left_eye, right_eye)
+        left, top, side = self.face_square(box)
+        x0, y0, n = round(left), round(top), max(1, round(side))
+        # whole numbers are the middles of pixels, so the box's centre lies half a pixel before x + width / 2
+        cx, cy = (float(box[0]) + float(box[2]) / 2 - 0.5, float(box[1]) + float(box[3]) / 2 - 0.5)
+        cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        turn = np.array([[cosine, -sine], [sine, cosine]])
+        origin = turn @ np.array([x0 - cx, y0 - cy]) + np.array([cx, cy])
+        back = np.column_stack([turn, origin])  # (2, 3): from the crop's pixels to the picture's
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(image, back, (n, n), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
     def pixels(self, image: np.ndarray) -> np.ndarray:
         """Resize and centre-crop a picture, without scaling its values.
 
@@ -185,6 +227,29 @@ class Preprocessing:
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the model's input for one picture, (size[0], size[1], 3) float32."""
         return self.scale(self.pixels(image))
+
+
+def eye_angle(left_eye: Sequence[float], right_eye: Sequence[float]) -> float:
+    """Return the slope of the line between the eyes in degrees, positive where the right one lies lower.
+
+    Args:
+        left_eye: (x, y) in pixels of the eye on the left as the viewer sees it, y down.
+        right_eye: of the other eye.
+
+    Raises:
+        ValueError: if both lie in one place.
+
+    Example:
+        >>> eye_angle((10, 20), (30, 40))
+        45.0
+    """
+    dx, dy = float(right_eye[0]) - float(left_eye[0]), float(right_eye[1]) - float(left_eye[1])
+    if not (math.isfinite(dx) and math.isfinite(dy)) or dx == dy == 0:
+        raise ValueError(
+            "`left_eye` and `right_eye` must be two different places. "
+            f"Received: left_eye={tuple(left_eye)}, right_eye={tuple(right_eye)}"
+        )
+    return math.degrees(math.atan2(dy, dx))
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 import kerafer
-from kerafer.data.augment import augment, five_crop, flip, random_crop
 from kerafer.data.pipeline import TrainingBatches
 from kerafer.data.samples import synthetic
 
 CONTRACT = kerafer.model_spec("ean").preprocessing
-NUMBERED = np.arange(48 * 48).reshape(1, 48, 48).repeat(400, axis=0)
 
 
 def batches(count=28, size=4, seed=1, names=("random_crop", "flip")):
@@ -51,30 +49,7 @@ def test_evaluation_keeps_order_and_centre_crops():
     np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]).argmax(axis=1), data.labels)
 
 
-def test_five_crop_cuts_corners_and_centre_only():
-    crops = five_crop(NUMBERED, (44, 44), np.random.default_rng(0))
-    assert set(crops[:, 0, 0]) == {0, 4, 2 * 48 + 2, 4 * 48, 4 * 48 + 4}
-    np.testing.assert_array_equal(crops[0, 1] - crops[0, 0], 48)
-
-
-def test_random_crop_cuts_everywhere():
-    crops = random_crop(NUMBERED, (44, 44), np.random.default_rng(0))
-    assert set(crops[:, 0, 0]) == {48 * y + x for y in range(5) for x in range(5)}
-
-
-def test_flip_mirrors_about_half():
-    flipped = flip(NUMBERED, (48, 48), np.random.default_rng(0))
-    mirrored = flipped[:, 0, 0] == 47
-    assert 120 < mirrored.sum() < 280
-    np.testing.assert_array_equal(flipped[mirrored][0], NUMBERED[0, :, ::-1])
-
-
-def test_wrong_augmentations_are_named():
-    rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"five_crop.*Received: 'rotate'"):
-        augment(NUMBERED, ("rotate",), (44, 44), rng)
-    with pytest.raises(ValueError, match="must cut to"):
-        augment(NUMBERED, ("flip",), (44, 44), rng)
+def test_a_batch_larger_than_the_split_is_refused():
     with pytest.raises(ValueError, match="batch_size"):
         batches(size=29)
 

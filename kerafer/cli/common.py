@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerafer.data.dataset import FaceDataset
+    from kerafer.training import TrainingRecipe, TrainingRun
 
 
 def add_verb(verbs: Any, name: str, summary: str, example: str, run: Any) -> argparse.ArgumentParser:
@@ -49,6 +50,72 @@ def add_reading(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--drop-black", action="store_true", help="leave out images of one single value")
     verb.add_argument("--drop-leaked", action="store_true", help="leave out images that also occur in another split")
+    verb.add_argument(
+        "--cache", metavar="FOLDER", help="keep what was found and decoded here, so that the next start is fast"
+    )
+
+
+def add_training(verb: argparse.ArgumentParser) -> None:
+    """Add what every training takes."""
+    verb.add_argument("--split", default="train", help="split to train on (default: train)")
+    verb.add_argument("--validation", default="public", help="split to measure after each epoch (default: public)")
+    verb.add_argument("--recipe", help="one of `kerafer recipes` (default: the model's own paper's)")
+    verb.add_argument("--epochs", type=int, help="instead of the recipe's")
+    verb.add_argument("--batch-size", type=int, help="instead of the recipe's")
+    verb.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    verb.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change any field of the recipe (repeatable)"
+    )
+    verb.add_argument("--size", type=int, help="height and width of the input (default: the paper's)")
+    verb.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default: 0)")
+    verb.add_argument("--weights", help="start from shipped weights, such as fer2013")
+    verb.add_argument("--out", help="folder of the run (default: runs/MODEL-RECIPE-SEED)")
+
+
+def chosen_recipe(arguments: argparse.Namespace, default: str) -> TrainingRecipe:
+    """Return the recipe that the arguments of `add_training` choose and change."""
+    from kerafer.training import parse_changes, recipe
+
+    own = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate")}
+    changes = {**parse_changes(arguments.set), **{k: v for k, v in own.items() if v is not None}}
+    return recipe(arguments.recipe or default, **changes)
+
+
+def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `add_training` that every training function takes as they are."""
+    return {
+        "seed": arguments.seed,
+        "size": arguments.size and (arguments.size, arguments.size),
+        "verbose": 0 if arguments.json else 1,
+    }
+
+
+def training_splits(arguments: argparse.Namespace, model: str) -> tuple[FaceDataset, FaceDataset]:
+    """Join the other hosts, if there are any, and read both splits, decoded into the cache if there is one."""
+    from kerafer.data.stored import decode
+    from kerafer.training import join_hosts
+    from kerafer.zoo import model_spec
+
+    join_hosts()
+    contract = model_spec(model).preprocessing
+    if arguments.size:
+        contract = contract.resized_to((arguments.size, arguments.size))
+    splits = [read_data(arguments, arguments.data, split) for split in (arguments.split, arguments.validation)]
+    if arguments.cache:
+        splits = [decode(part, arguments.cache, contract.resize) for part in splits]
+    return splits[0], splits[1]
+
+
+def print_run(run: TrainingRun, validation: str, images: int) -> None:
+    """Tell how a training ended."""
+    last, best = run.record["result"]["last"], run.record["result"]["best"]
+    print(f"{run.folder}: {run.record['result']['epochs']} epochs on {images:,} images")
+    print(f"  last.keras  {validation} accuracy {last['val_accuracy']:.4f}")
+    print(
+        f"  best.keras  {validation} accuracy {best['val_accuracy']:.4f} (epoch {best['epoch']:.0f}, chosen on this "
+        "split)"
+    )
+    print(f"  curves in {run.folder / 'curves.png'}, settings and versions in {run.folder / 'run.json'}")
 
 
 def read_data(arguments: argparse.Namespace, source: str, split: str) -> FaceDataset:
@@ -57,12 +124,14 @@ def read_data(arguments: argparse.Namespace, source: str, split: str) -> FaceDat
 
     from kerafer.data.dataset import load_data
 
+    optional = {name: value for name in ("cache", "votes") if (value := getattr(arguments, name, None)) is not None}
     data = load_data(
         source,
         split,
         on_error=arguments.on_error,
         drop_black=arguments.drop_black,
         drop_leaked=arguments.drop_leaked,
+        **optional,
     )
     if data.report.skipped:
         print(f"{source} {split}: {len(data.report.skipped)} malformed rows were left out:", file=sys.stderr)

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 
 from kerafer import __version__
-from kerafer.cli import data, demo, export, models, predict, train, verify
+from kerafer.cli import data, demo, evaluate, export, methods, models, predict, train, verify
 
-VERBS = (models, data, train, predict, export, verify, demo)
+VERBS = (models, data, train, methods, evaluate, predict, export, verify, demo)
 DESCRIPTION = """Facial-expression models for Android: from a data set to a verified .tflite.
 
   kerafer list                                        the models and their shipped weights

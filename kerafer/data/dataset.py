@@ -17,8 +17,18 @@ from kerafer.preprocess import Preprocessing
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Where the reader of each kind of data lives: `read(path, split, **options)`.
-READERS = {"fer2013": "kerafer.data.fer2013"}
+# Where the reader of each kind of data lives: `read(path, split, **options)`, or the function named after the colon.
+READERS = {
+    "fer2013": "kerafer.data.fer2013",
+    "ferplus": "kerafer.data.ferplus",
+    "rafdb": "kerafer.data.rafdb",
+    "affectnet7": "kerafer.data.affectnet:read_7",
+    "affectnet8": "kerafer.data.affectnet:read_8",
+    "caers": "kerafer.data.caers",
+    "kdef": "kerafer.data.kdef",
+    "folder": "kerafer.data.folders",
+    "csv": "kerafer.data.listed",
+}
 
 ON_ERROR = ("raise", "skip")
 
@@ -149,6 +159,32 @@ class FaceDataset:
         """
         return preprocessing.batch(self.pixels(np.arange(len(self))[index], preprocessing))
 
+    def normalized(self, preprocessing: Preprocessing) -> Preprocessing:
+        """Return the contract with the mean and standard deviation of this split's pixels, by colour.
+
+        Args:
+            preprocessing: the model's contract; its `size` and `resize` are kept.
+
+        Example:
+            >>> import kerafer
+            >>> from kerafer.data.samples import synthetic
+            >>> contract = synthetic(14).normalized(kerafer.model_spec("ean").preprocessing)
+            >>> bool(contract.mean[0] == contract.mean[2] > 0)
+            True
+        """
+        total, squares, count = np.zeros(3), np.zeros(3), 0
+        for start in range(0, len(self), 256):
+            pixels = self.pixels(np.arange(start, min(start + 256, len(self))), preprocessing) / 255.0
+            colours = pixels.reshape(-1, 1 if self.is_gray else 3)  # (pixels, 1 or 3)
+            total, squares, count = (
+                total + colours.sum(axis=0),
+                squares + (colours**2).sum(axis=0),
+                count + len(colours),
+            )
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
+        return replace(preprocessing, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+
     def counts(self) -> dict[str, int]:
         """Return the number of images of each class."""
         counts = Counter(self.labels.tolist())
@@ -228,7 +264,8 @@ def load_data(source: str, split: str = "train", **options: Any) -> FaceDataset:
     Args:
         source: `KIND:PATH`, such as `"fer2013:data/fer2013.csv"`; the kinds are the keys of `READERS`.
         split: `"train"`, `"public"` (validation), `"private"` (test) for FER2013; see each reader.
-        **options: the reader's own, such as `on_error="skip"`; see `kerafer.data.fer2013.read`.
+        **options: the reader's own, such as `on_error="skip"`, or `cache=FOLDER` for data sets of picture files, which
+            are otherwise opened one and all at each call; see docs/data.md, and each reader's `read`.
 
     Returns:
         The split.
@@ -252,5 +289,6 @@ def load_data(source: str, split: str = "train", **options: Any) -> FaceDataset:
         )
     if not Path(path).exists():
         raise FileNotFoundError(f"There is no {path} (in {source!r}). Give the path of the data set.")
-    read: Callable[..., FaceDataset] = import_module(READERS[kind]).read
+    module, _, function = READERS[kind].partition(":")
+    read: Callable[..., FaceDataset] = getattr(import_module(module), function or "read")
     return read(Path(path), split, **options)

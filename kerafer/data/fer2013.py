@@ -30,7 +30,7 @@ USAGES = {"Training": "train", "PublicTest": "public", "PrivateTest": "private"}
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 
 
-class _Rows:
+class Rows:
     """Rows gathered from any form, with what was skipped."""
 
     def __init__(self, source: Path, on_error: str) -> None:
@@ -52,6 +52,7 @@ class _Rows:
         self.skipped.append(f"{where}: {problem}")
 
     def add(self, image: np.ndarray, label: int, split: str, row: int) -> None:
+        """Take a row."""
         self.images.append(image)
         self.labels.append(label)
         self.splits.append(split)
@@ -66,6 +67,8 @@ def read(
     drop_black: bool = False,
     drop_leaked: bool = False,
     votes: str | Path | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
 ) -> FaceDataset:
     """Read one split of FER2013.
 
@@ -76,6 +79,8 @@ def read(
         drop_black: leave out images of one single value.
         drop_leaked: leave out images that also occur in another split of the same source.
         votes: `fer2013new.csv` of FER+, row for row beside the csv.
+        cache: not needed, since all images are in memory; taken so that all readers are called alike.
+        progress: not needed either.
 
     Returns:
         The split, with canonical labels and a report of duplicates, black images and skipped rows.
@@ -90,10 +95,16 @@ def read(
         >>> data.images.shape, data.class_names[3]
         ((14, 48, 48), 'happy')
     """
+    del cache, progress
+    return select(gather(path, on_error, votes), split, drop_black, drop_leaked)
+
+
+def gather(path: str | Path, on_error: str, votes: str | Path | None = None) -> Rows:
+    """Return the rows of all splits, from any form; arguments as `read`."""
     path = Path(path)
     if on_error not in ON_ERROR:
         raise ValueError(f"`on_error` must be one of {ON_ERROR}. Received: on_error={on_error!r}")
-    rows = _Rows(path, on_error)
+    rows = Rows(path, on_error)
     if path.is_dir() and (path / "train").is_dir():
         _read_folders(path, rows)
     elif path.is_dir() or path.suffix == ".npz":
@@ -104,10 +115,10 @@ def read(
         raise ValueError(f"{path} holds no FER2013 image. Expected a csv, npz or folder as described in {__name__}.")
     if votes is not None:
         _read_votes(Path(votes), rows)
-    return _split(path, rows, split, drop_black, drop_leaked)
+    return rows
 
 
-def _read_csv(path: Path, rows: _Rows) -> None:
+def _read_csv(path: Path, rows: Rows) -> None:
     with open(path, newline="", encoding="ascii", errors="replace") as file, warnings.catch_warnings():
         # numpy only warns when a row of pixels ends in something that is no number
         warnings.simplefilter("error", DeprecationWarning)
@@ -148,7 +159,7 @@ def _pixels(text: str) -> np.ndarray | str:
     return values.astype(np.uint8).reshape(SIDE, SIDE)
 
 
-def _read_npz(path: Path, rows: _Rows) -> None:
+def _read_npz(path: Path, rows: Rows) -> None:
     parts = [path] if path.is_file() else [p for s in SPLITS if (p := path / f"{s}.npz").is_file()]
     offset = 0
     for part in parts:
@@ -182,7 +193,7 @@ def _read_npz(path: Path, rows: _Rows) -> None:
         offset += len(labels)
 
 
-def _read_folders(path: Path, rows: _Rows) -> None:
+def _read_folders(path: Path, rows: Rows) -> None:
     from kerafer.images import read_image
 
     number = 0
@@ -203,35 +214,82 @@ def _read_folders(path: Path, rows: _Rows) -> None:
                 number += 1
 
 
-def _read_votes(path: Path, rows: _Rows) -> None:
+def _read_votes(path: Path, rows: Rows) -> None:
     """Read FER+'s `fer2013new.csv`: one row per row of fer2013.csv, in the same order."""
-    columns = len(ORDERS["ferplus"])
-    with open(path, newline="", encoding="utf-8") as file:
-        table = list(csv.reader(file))[1:]
-    try:
-        votes = np.array([row[-columns:] for row in table], dtype=np.int64)
-    except ValueError as error:
-        raise ValueError(f"{path}: expected {columns} whole numbers at the end of each row ({error}).") from error
-    if len(votes) <= max(rows.rows):
+    columns, number = len(ORDERS["ferplus"]), -1
+    votes: dict[int, np.ndarray] = {}
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.reader(file)
+        header = tuple(_column(name) for name in next(reader, [])[-columns:])
+        if header != ORDERS["ferplus"]:
+            raise ValueError(
+                f"{path}, line 1: expected columns that end in {', '.join(ORDERS['ferplus'])}. "
+                f"Received: {', '.join(header)[:120] or 'nothing'}"
+            )
+        for number, row in enumerate(reader):
+            cells = row[-columns:]
+            if len(cells) == columns and all(cell.strip().isdecimal() for cell in cells):
+                votes[number] = np.array(cells, np.int64)
+            else:
+                rows.bad(f"{path.name} line {number + 2}", f"expected {columns} whole numbers of votes at its end.")
+    if number < max(rows.rows):
         raise ValueError(
-            f"{path}: expected votes for at least {max(rows.rows) + 1} rows, received {len(votes)}. "
+            f"{path}: expected votes for at least {max(rows.rows) + 1} rows, received {number + 1}. "
             "The file must belong to the same fer2013.csv."
         )
-    rows.votes = list(votes[rows.rows])
+    kept = [i for i, row in enumerate(rows.rows) if row in votes]
+    for name in ("images", "labels", "splits", "rows"):
+        setattr(rows, name, [getattr(rows, name)[i] for i in kept])
+    rows.votes = [votes[row] for row in rows.rows]
 
 
-def _split(path: Path, rows: _Rows, split: str, drop_black: bool, drop_leaked: bool) -> FaceDataset:
+def _column(name: str) -> str:
+    try:
+        return canonical_name(name)
+    except ValueError:
+        return name.strip()  # "unknown" and "NF"
+
+
+def select(
+    rows: Rows,
+    split: str,
+    drop_black: bool,
+    drop_leaked: bool,
+    *,
+    name: str = "fer2013",
+    labels: np.ndarray | None = None,
+    class_names: tuple[str, ...] = LABELS_7,
+    left_out: dict[str, np.ndarray] | None = None,
+) -> FaceDataset:
+    """Return one split of gathered rows, with its report.
+
+    Args:
+        rows: from `gather`.
+        split: its name.
+        drop_black: leave out images of one single value.
+        drop_leaked: leave out images that also occur in another split.
+        name: kind of data.
+        labels: (n,) canonical class numbers, FER2013's own by default.
+        class_names: name of each class number.
+        left_out: (n,) masks of rows without a usable label, by reason; they are counted, and compared with nothing.
+    """
     splits = np.array(rows.splits)
     wanted = np.isin(splits, ["test", "public", "private"]) if split == "test" else splits == split
     if not wanted.any():
-        raise ValueError(
-            f"{path} has no split {split!r}; it holds {', '.join(sorted(set(rows.splits)))}. Choose one of these."
-        )
-    images, labels = np.stack(rows.images), np.array(rows.labels, np.int64)
-    labels = np.array(to_canonical("fer2013"), np.int64)[labels]
+        held = ", ".join(sorted(set(rows.splits)))
+        raise ValueError(f"{rows.source} has no split {split!r}; it holds {held}. Choose one of these.")
+    images, seen = np.stack(rows.images), int(wanted.sum())
+    if labels is None:
+        labels = np.array(to_canonical("fer2013"), np.int64)[rows.labels]
+    dropped, usable = {}, np.ones(len(images), bool)
+    for reason, mask in (left_out or {}).items():
+        dropped[reason] = int((wanted & mask).sum())
+        usable &= ~mask
+    wanted &= usable
     groups: dict[bytes, list[int]] = defaultdict(list)
     for i, image in enumerate(images):
-        groups[hashlib.blake2b(image, digest_size=16).digest()].append(i)
+        if usable[i]:
+            groups[hashlib.blake2b(image, digest_size=16).digest()].append(i)
     leaked, repeated = np.zeros(len(images), bool), 0
     duplicates: dict[str, int] = defaultdict(int)
     for members in groups.values():
@@ -242,7 +300,6 @@ def _split(path: Path, rows: _Rows, split: str, drop_black: bool, drop_leaked: b
             duplicates[other] += len(mine)
         leaked[mine] = bool(others)
     black = wanted & (images.reshape(len(images), -1).min(axis=1) == images.reshape(len(images), -1).max(axis=1))
-    dropped = {}
     keep = wanted.copy()
     if drop_black:
         dropped["black"] = int((keep & black).sum())
@@ -252,7 +309,7 @@ def _split(path: Path, rows: _Rows, split: str, drop_black: bool, drop_leaked: b
         keep &= ~leaked
     numbers = np.array(rows.rows, np.int64)
     report = LoadReport(
-        rows=int(wanted.sum()) + len(rows.skipped),
+        rows=seen + len(rows.skipped),
         skipped=tuple(rows.skipped),
         black=tuple(numbers[black].tolist()),
         dropped=dropped,
@@ -261,11 +318,11 @@ def _split(path: Path, rows: _Rows, split: str, drop_black: bool, drop_leaked: b
         conflicting=sum(len(set(labels[members])) > 1 for members in groups.values()),
     )
     everything = FaceDataset(
-        name="fer2013",
+        name=name,
         split=split,
         images=images,
         labels=labels,
-        class_names=LABELS_7,
+        class_names=class_names,
         rows=numbers,
         leaked=leaked,
         votes=np.array(rows.votes) if rows.votes else None,

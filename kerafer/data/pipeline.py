@@ -1,13 +1,16 @@
 """From a `FaceDataset` to batches: shuffled, augmented and endless for training; plain and in order to evaluate.
 
-A batch is a pure function of seed and step. So a training resumed at any step goes on exactly as if nothing
-had happened, on every backend, and the batches can be made on several threads.
+A batch is a pure function of seed and step, and each of its images of its place in the batch. So a training resumed at
+any step goes on exactly as if nothing had happened, the batches can be made on several threads, and several hosts can
+each make their part of a batch. Only the images of a batch are in memory, where the data set keeps them on disk.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import keras
@@ -20,6 +23,9 @@ from kerafer.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+THREADS = 2
+"""Threads that make batches; the pictures' decoding may use more."""
 
 
 def with_channels(x: np.ndarray, channels: int) -> np.ndarray:
@@ -35,13 +41,18 @@ class TrainingBatches:
     Args:
         data: the training split.
         preprocessing: the model's contract.
-        batch_size: images in a batch.
+        batch_size: images in a batch, over all hosts together.
         augmentation: names of `kerafer.data.augment.AUGMENTATIONS`, in order; empty for centre crops.
         seed: decides order and augmentation.
         channels: of the model's input, 3, or 1 for the luma of the picture.
+        distributions: (n, classes) float32, a label distribution for each image, or None.
+        balanced: whether each class is drawn equally often, with repetition, instead of each image once an epoch.
+        mixup: parameter of the Beta distribution by which each image and its labels are mixed with another of the
+            batch (Zhang et al., "mixup", ICLR 2018); 0 for none.
+        part: (number, count): which of so many equal parts of each batch is made here.
 
     Raises:
-        ValueError: if the split is smaller than a batch.
+        ValueError: if the split is smaller than a batch, a batch has no such parts, or the distributions do not fit.
 
     Example:
         >>> import kerafer
@@ -62,15 +73,29 @@ class TrainingBatches:
         augmentation: tuple[str, ...] = (),
         seed: int = 0,
         channels: int = 3,
+        *,
+        distributions: np.ndarray | None = None,
+        balanced: bool = False,
+        mixup: float = 0.0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if not 1 <= batch_size <= len(data):
             raise ValueError(
                 f"`batch_size` must be 1 to the number of images, {len(data)}. Received: batch_size={batch_size}"
             )
-        self.data = data
-        self.targets = np.eye(len(data.class_names), dtype=np.float32)[data.labels]
+        if batch_size % part[1] or not 0 <= part[0] < part[1]:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the hosts' number. Received: batch_size={batch_size}, part={part}"
+            )
+        shape = (len(data), len(data.class_names))
+        if distributions is not None and distributions.shape != shape:
+            raise ValueError(f"`distributions` must have shape {shape}. Received: {distributions.shape}")
+        self.data, self.distributions = data, distributions
         self.preprocessing, self.batch_size = preprocessing, batch_size
         self.augmentation, self.seed, self.channels = tuple(augmentation), seed, channels
+        self.balanced, self.mixup, self.part = balanced, mixup, part
+        # (images,) by class; classes without images are never drawn
+        self._members = [m for c in range(shape[1]) if len(m := np.flatnonzero(data.labels == c))] if balanced else []
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def __len__(self) -> int:
@@ -78,28 +103,66 @@ class TrainingBatches:
         return len(self.data) // self.batch_size
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs (batch, height, width, channels) float32 and one-hot labels (batch, classes) of a step."""
+        """Return this part of a step's batch.
+
+        Returns:
+            Inputs (part of batch, height, width, channels) float32, and labels: (part of batch, classes), one-hot or
+            mixed; with distributions (part of batch, 2, classes), the hard labels and the distributions.
+        """
         epoch, position = divmod(int(step), len(self))
-        index = self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
-        images = self.data.pixels(index, self.preprocessing)
+        index = self._epoch_order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+        share = self.batch_size // self.part[1]
+        rows = np.arange(self.part[0] * share, (self.part[0] + 1) * share)
+        key = [self.seed, epoch, position]
+        if not self.mixup:
+            return self._inputs(index, rows, key), self._targets(index[rows])
+        rng = np.random.default_rng([*key, 1])
+        partner, weight = rng.permutation(self.batch_size), rng.beta(self.mixup, self.mixup, self.batch_size)
+        weight = weight[rows].astype(np.float32)
+        both = np.concatenate([rows, partner[rows]])
+        x, y = self._inputs(index, both, key), self._targets(index[both])
+        return _mixed(x, weight), _mixed(y, weight)
+
+    def _inputs(self, index: np.ndarray, rows: np.ndarray, key: list[int]) -> np.ndarray:
+        images = self.data.pixels(index[rows], self.preprocessing)
         if self.augmentation:
-            rng = np.random.default_rng([self.seed, epoch, position])
-            images = augment(images, self.augmentation, self.preprocessing.size, rng)
+            rng = np.random.default_rng(key)
+            images = augment(images, self.augmentation, self.preprocessing.size, rng, rows=rows, of=self.batch_size)
             x = self.preprocessing.batch_of_crops(images)
         else:
             x = self.preprocessing.batch(images)
-        return with_channels(x, self.channels), self.targets[index]
+        return with_channels(x, self.channels)
 
-    def _permutation(self, epoch: int) -> np.ndarray:
+    def _targets(self, numbers: np.ndarray) -> np.ndarray:
+        hard = np.eye(len(self.data.class_names), dtype=np.float32)[self.data.labels[numbers]]
+        if self.distributions is None:
+            return hard
+        return np.stack([hard, self.distributions[numbers].astype(np.float32)], axis=1)  # (n, 2, classes)
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
         kept, order = self._order  # one tuple, so that threads see a matching pair
         if kept != epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
+            rng = np.random.default_rng([self.seed, epoch])
+            order = self._balanced_order(rng) if self.balanced else rng.permutation(len(self.data))
             self._order = (epoch, order)
         return order
 
+    def _balanced_order(self, rng: np.random.Generator) -> np.ndarray:
+        classes, where = rng.integers(len(self._members), size=len(self.data)), rng.random(len(self.data))
+        order = np.empty(len(self.data), np.int64)
+        for number, members in enumerate(self._members):
+            chosen = classes == number
+            order[chosen] = members[(where[chosen] * len(members)).astype(np.int64)]
+        return order
+
     def generator(self, first_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the batches from a step on without end, for backends other than TensorFlow."""
-        return (self.batch(step) for step in itertools.count(first_step))
+        """Yield the batches from a step on without end, made ahead on threads, for backends other than TensorFlow."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            ahead: deque[Future] = deque()
+            for step in itertools.count(first_step):
+                ahead.append(pool.submit(self.batch, step))
+                if len(ahead) > 2 * THREADS:
+                    yield ahead.popleft().result()
 
     def to_tf(self, first_step: int = 0, last_step: int | None = None) -> tf.data.Dataset:
         """Return the batches from a step on as a `tf.data` pipeline, prefetched, in order.
@@ -118,7 +181,14 @@ class TrainingBatches:
             made = tf.numpy_function(self.batch, [step], (tf.float32, tf.float32), stateful=False)
             return tuple(tf.ensure_shape(t, s.shape) for t, s in zip(made, signature, strict=True))
 
-        return steps.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
+        return steps.map(make, num_parallel_calls=THREADS, deterministic=True).prefetch(2 * THREADS)
+
+
+def _mixed(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Mix the first half with the second, image by image: (2n, ...) and (n,) -> (n, ...)."""
+    one, other = np.split(values, 2)
+    weight = weight.reshape(-1, *[1] * (values.ndim - 1))
+    return weight * one + (1 - weight) * other
 
 
 class EvaluationBatches(keras.utils.PyDataset):
@@ -127,8 +197,10 @@ class EvaluationBatches(keras.utils.PyDataset):
     Args:
         data: the split.
         preprocessing: the model's contract.
-        batch_size: images in a batch.
+        batch_size: images in a batch, over all hosts together.
         channels: of the model's input, 3, or 1 for the luma of the picture.
+        part: (number, count): which of so many equal parts of each batch is made here. With more than one, the last
+            batch is filled up with images of weight 0, because hosts need equal parts.
 
     Example:
         >>> import kerafer
@@ -140,17 +212,41 @@ class EvaluationBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, data: FaceDataset, preprocessing: Preprocessing, batch_size: int = 256, channels: int = 3
+        self,
+        data: FaceDataset,
+        preprocessing: Preprocessing,
+        batch_size: int = 256,
+        channels: int = 3,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__()
-        self.data, self.preprocessing, self.batch_size, self.channels = data, preprocessing, batch_size, channels
+        self.data, self.preprocessing, self.channels, self.part = data, preprocessing, channels, part
+        self.batch_size = batch_size // part[1] * part[1]
         self.targets = np.eye(len(data.class_names), dtype=np.float32)[data.labels]
 
     def __len__(self) -> int:
         """Batches in the split, the last one possibly smaller."""
         return (len(self.data) + self.batch_size - 1) // self.batch_size
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs (batch, height, width, channels) float32 and one-hot labels (batch, classes)."""
-        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return with_channels(self.data.inputs(self.preprocessing, part), self.channels), self.targets[part]
+    @property
+    def fill(self) -> float:
+        """Images in all batches together, those of weight 0 included, for each image of the split."""
+        return 1.0 if self.part[1] == 1 else len(self) * self.batch_size / len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return inputs (batch, height, width, channels) float32, one-hot labels (batch, classes), and weights.
+
+        Weights, (batch,) float32, are there only where batches are made in parts.
+        """
+        if self.part[1] == 1:
+            numbers = np.arange(index * self.batch_size, min((index + 1) * self.batch_size, len(self.data)))
+            return self._inputs(numbers), self.targets[numbers]
+        share = self.batch_size // self.part[1]
+        first = index * self.batch_size + self.part[0] * share
+        numbers = np.arange(first, first + share)
+        weights = (numbers < len(self.data)).astype(np.float32)
+        numbers = np.minimum(numbers, len(self.data) - 1)
+        return self._inputs(numbers), self.targets[numbers], weights
+
+    def _inputs(self, numbers: np.ndarray) -> np.ndarray:
+        return with_channels(self.data.inputs(self.preprocessing, numbers), self.channels)

@@ -1,8 +1,34 @@
-"""Training: recipes as data, a loop that resumes exactly, and a record of each run."""
+"""Training: recipes as data, the papers' methods, runs that resume exactly and keep a record."""
 
 from __future__ import annotations
 
-from kerafer.training.loop import TrainingRun, train
-from kerafer.training.recipes import RECIPES, TrainingRecipe, recipe
+from kerafer.training.distributions import Distributions, distributions_from_votes, generate_distributions
+from kerafer.training.hosts import join_hosts
+from kerafer.training.iterative import DistillationRun, distill
+from kerafer.training.ldl import DistributionRun, train_with_distributions
+from kerafer.training.loop import train
+from kerafer.training.papers import RECIPES
+from kerafer.training.recipes import TrainingRecipe, default_recipe, parse_changes, recipe
+from kerafer.training.record import TrainingRun
+from kerafer.training.sweeps import Sweep, sweep_combo, sweep_distillation
 
-__all__ = ["RECIPES", "TrainingRecipe", "TrainingRun", "recipe", "train"]
+__all__ = [
+    "RECIPES",
+    "DistillationRun",
+    "DistributionRun",
+    "Distributions",
+    "Sweep",
+    "TrainingRecipe",
+    "TrainingRun",
+    "default_recipe",
+    "distill",
+    "distributions_from_votes",
+    "generate_distributions",
+    "join_hosts",
+    "parse_changes",
+    "recipe",
+    "sweep_combo",
+    "sweep_distillation",
+    "train",
+    "train_with_distributions",
+]

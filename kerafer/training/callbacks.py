@@ -13,8 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerafer.data.pipeline import TrainingBatches
+from kerafer.data.pipeline import EvaluationBatches, TrainingBatches
 from kerafer.files import replacing
+from kerafer.training.learner import Learner
 
 STATE_FILE = "state.npz"
 HISTORY_FILE = "history.csv"
@@ -30,6 +31,7 @@ def refresh_batch_norm(model: keras.Model, batches: TrainingBatches) -> None:
     Args:
         model: the model; its moving statistics change in place.
         batches: the training batches; always the same first ones are used, so that a resumed run repeats exactly.
+            They must be whole ones: every host computes the same.
     """
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
@@ -42,23 +44,29 @@ def refresh_batch_norm(model: keras.Model, batches: TrainingBatches) -> None:
 
 
 @contextmanager
-def kept_weights(model: keras.Model, batches: TrainingBatches) -> Iterator[None]:
-    """Put the weights that would be kept into the model for the block's length: the averaged ones, if there are any.
+def kept_weights(model: Learner, batches: TrainingBatches) -> Iterator[None]:
+    """Put the weights that would be kept into the student for the block's length: the averaged ones, if there are any.
 
     Args:
-        model: a compiled model.
+        model: the compiled learner.
         batches: the training batches, for `refresh_batch_norm`.
     """
-    if not model.optimizer.use_ema or int(model.optimizer.iterations) == 0:
+    # in float16 Keras wraps the optimizer in one that scales the loss
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not optimizer.use_ema or int(optimizer.iterations) == 0:
         yield
         return
-    raw = [keras.ops.convert_to_numpy(v) for v in model.variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    refresh_batch_norm(model, batches)
+    variables = model.student.variables
+    raw = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+    optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # JAX may let weight and average share one array, which evaluating would give away
+        variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
+    refresh_batch_norm(model.student, batches)
     try:
         yield
     finally:
-        for variable, value in zip(model.variables, raw, strict=True):
+        for variable, value in zip(variables, raw, strict=True):
             variable.assign(value)
 
 
@@ -66,12 +74,14 @@ class Validate(keras.callbacks.Callback):
     """Measure the validation split at the end of each epoch with the weights that would be kept, and keep the best.
 
     Args:
-        batches: `tf.data` pipeline or other input of `model.evaluate`.
-        training: the training batches, for averaged weights.
-        keep: called with the model when its accuracy is the best so far, or equals it.
+        batches: the validation split.
+        training: the whole training batches, for averaged weights.
+        keep: called with the student when its accuracy is the best so far, or equals it.
     """
 
-    def __init__(self, batches: Any, training: TrainingBatches, keep: Callable[[keras.Model], None]) -> None:
+    def __init__(
+        self, batches: EvaluationBatches, training: TrainingBatches, keep: Callable[[keras.Model], None]
+    ) -> None:
         super().__init__()
         self.batches, self.training, self.keep = batches, training, keep
         self.best = -1.0
@@ -80,9 +90,10 @@ class Validate(keras.callbacks.Callback):
         """Add `val_loss` and `val_accuracy` to the epoch's logs, for the callbacks that follow."""
         with kept_weights(self.model, self.training):
             measured = self.model.evaluate(self.batches, verbose=0, return_dict=True)
+            measured["loss"] *= self.batches.fill  # Keras divides by all images, those of weight 0 too
             if measured["accuracy"] >= self.best:
                 self.best = measured["accuracy"]
-                self.keep(self.model)
+                self.keep(self.model.student)
         logs.update({f"val_{name}": value for name, value in measured.items()})
 
 
@@ -96,6 +107,7 @@ class ResumableState(keras.callbacks.Callback):
         folder: the run's folder.
         stateful: callbacks whose plain attributes (counters, best values) belong to the state.
         after_epoch: called with the history once the state is safe, to write models and plots.
+        writes: whether this host writes; all hosts read.
     """
 
     def __init__(
@@ -103,8 +115,11 @@ class ResumableState(keras.callbacks.Callback):
         folder: str | Path,
         stateful: Mapping[str, keras.callbacks.Callback],
         after_epoch: Callable[[list[dict[str, float]]], None],
+        *,
+        writes: bool = True,
     ) -> None:
         super().__init__()
+        self.writes = writes
         self.folder, self.stateful, self.after_epoch = Path(folder), dict(stateful), after_epoch
         self.history: list[dict[str, float]] = []
         self._saved: dict[str, np.ndarray] = {}
@@ -149,6 +164,8 @@ class ResumableState(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         row["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         self.history.append(row)
+        if not self.writes:
+            return
         plain = (int, float, bool, type(None))
         callbacks = {
             name: {k: v for k, v in vars(callback).items() if isinstance(v, plain)}
@@ -161,9 +178,11 @@ class ResumableState(keras.callbacks.Callback):
         self.after_epoch(self.history)
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self.model.variables, *self.model.optimizer.variables]
+        return [*self.model.student.variables, *self.model.optimizer.variables]
 
     def _write_history(self) -> None:
+        if not self.writes:
+            return
         with (
             replacing(self.folder / HISTORY_FILE) as temporary,
             open(temporary, "w", newline="", encoding="utf-8") as file,

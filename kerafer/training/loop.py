@@ -2,53 +2,49 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import warnings
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
-from kerafer import __version__
 from kerafer.card import ModelCard
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.pipeline import EvaluationBatches, TrainingBatches
-from kerafer.files import read_json, replacing, sha256, write_json
+from kerafer.files import replacing, sha256, write_json
 from kerafer.layers import fold_luma, with_rgb_input
+from kerafer.loading import LoadedModel
 from kerafer.plots import training_curves
 from kerafer.preprocess import Preprocessing
 from kerafer.profiling import profile
 from kerafer.specs import ModelSpec
+from kerafer.training import hosts
 from kerafer.training.callbacks import ResumableState, Validate, refresh_batch_norm
+from kerafer.training.distributions import Distributions
 from kerafer.training.fused import with_fused_batch_norm
-from kerafer.training.recipes import TrainingRecipe
+from kerafer.training.learner import Learner, Teacher, accuracy
+from kerafer.training.recipes import SOFT_LOSSES, TrainingRecipe
+from kerafer.training.record import (
+    BEST_MODEL,
+    LAST_MODEL,
+    RECORD_FILE,
+    TrainingRun,
+    describe_data,
+    find_record,
+    now,
+    result,
+    versions,
+    weights_checksum,
+)
 from kerafer.weights import resolve
 from kerafer.zoo import build_model, model_spec
 
-RECORD_FILE = "run.json"
-LAST_MODEL = "last.keras"
-BEST_MODEL = "best.keras"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """A finished run.
-
-    Args:
-        folder: where its files lie: `last.keras`, `best.keras`, `card.json`, `run.json`, `history.csv`, `curves.png`.
-        record: the content of `run.json`.
-    """
-
-    folder: Path
-    record: dict[str, Any]
-
-    def model(self, which: str = "last") -> keras.Model:
-        """Return the run's `"last"` or `"best"` model, with softmax."""
-        return keras.models.load_model(self.folder / {"last": LAST_MODEL, "best": BEST_MODEL}[which], safe_mode=True)
 
 
 def train(
@@ -61,6 +57,9 @@ def train(
     seed: int = 0,
     size: tuple[int, int] | None = None,
     weights: str | None = None,
+    distributions: Distributions | None = None,
+    teacher: LoadedModel | Sequence[LoadedModel] | None = None,
+    initial: LoadedModel | None = None,
     verbose: int = 1,
     **options: Any,
 ) -> TrainingRun:
@@ -76,6 +75,9 @@ def train(
         seed: decides initial weights, order and augmentation.
         size: (height, width) of the input; the spec's by default.
         weights: initial weights, as in `build_model`.
+        distributions: a label distribution for each image, for the losses `"label_distribution"` and `"kl"`.
+        teacher: one or more models that teach, for the loss `"distillation"`; several are averaged.
+        initial: a trained model of the same name and size whose weights the training starts from, instead of `weights`.
         verbose: 1 for a progress bar, 2 for a line per epoch, 0 for silence.
         **options: of the model's builder.
 
@@ -95,15 +97,28 @@ def train(
         1
 
     Reference:
-        Softmax loss on hard labels: EAN, equations (1) to (3).
+        Softmax loss on hard labels: EAN, equations (1) to (3). Distributions: EfficientFace, equation (5), and
+        LFER-LDL, equations (5) and (6). Distillation: EAN, equations (4) to (8).
     """
-    out = Path(out)
+    out, host = Path(out), hosts.part()
+    teachers = [teacher] if isinstance(teacher, LoadedModel) else list(teacher or ())
+    _check(data, validation, recipe, distributions, teachers)
     spec = model_spec(name)
     contract = spec.preprocessing if size is None else spec.preprocessing.resized_to(size)
-    if data.class_names != validation.class_names:
-        raise ValueError(f"`validation` must have the classes {data.class_names}. Received: {validation.class_names}")
-    settings = _settings(name, data, validation, recipe, seed, contract.size, weights, options)
-    record = _find_record(out, settings)
+    if recipe.normalization == "data":
+        contract = data.normalized(contract)
+    settings = {
+        "model": name,
+        "options": options,
+        "size": list(contract.size),
+        "weights": _describe_weights(name, weights, initial),
+        "recipe": recipe.to_dict(),
+        "seed": seed,
+        "data": {"training": describe_data(data), "validation": describe_data(validation)},
+        "distributions": distributions and dict(distributions.source),
+        "teacher": [{"name": t.name, "weights_sha256": weights_checksum(t.model)} for t in teachers],
+    }
+    record = find_record(out, settings)
     if record is not None and record["state"] == "finished":
         return TrainingRun(out, record)
 
@@ -114,37 +129,55 @@ def train(
         tf.config.experimental.enable_op_determinism()
     channels = spec.input_shape[2]
     arguments = {"input_shape": (*contract.size, channels), "classes": len(data.class_names), **options}
-    plain = build_model(name, classifier_activation=None, weights=weights, **arguments)
-    model = with_fused_batch_norm(plain)
-    batches = TrainingBatches(data, contract, recipe.batch_size, recipe.augmentation, seed, channels)
+    with _policy(recipe.dtype_policy):
+        plain = build_model(name, classifier_activation=None, weights=weights, **arguments)
+        if initial is not None:
+            _copy_weights(initial, plain)
+        student = with_fused_batch_norm(plain)
+        model = Learner(student, recipe, Teacher(teachers, contract, data.class_names, channels) if teachers else None)
+    whole, batches = (
+        TrainingBatches(
+            data,
+            contract,
+            recipe.batch_size,
+            recipe.augmentation,
+            seed,
+            channels,
+            distributions=None if distributions is None else distributions.values,
+            balanced=recipe.sampling == "balanced",
+            mixup=recipe.mixup,
+            part=part,
+        )
+        for part in ((0, 1), host)
+    )
     model.compile(
         optimizer=_optimizer(recipe, len(batches)),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing),
-        metrics=["accuracy"],
+        weighted_metrics=[accuracy],
         # XLA's depthwise convolutions are ten times slower on a CPU; on an accelerator Keras knows best.
         jit_compile=False if ON_TENSORFLOW and not tf.config.list_physical_devices("GPU") else "auto",
     )
     model.optimizer.build(model.trainable_variables)  # so that its slots exist when a state is restored
     card = _card(spec, contract, data, settings, plain)
     if record is None:  # only now, when nothing can be wrong with the arguments any more
-        record = {"state": "running", "settings": settings, "versions": _versions(), "started": _now()}
-        write_json(out / RECORD_FILE, record)
-    elif record["versions"] != _versions():
+        record = {"state": "running", "settings": settings, "versions": versions(), "started": now()}
+    elif record["versions"] != versions():
         warnings.warn(
-            f"{out} was begun with {record['versions']}; going on with {_versions()} may not give the same weights.",
+            f"{out} was begun with {record['versions']}; going on with {versions()} may not give the same weights.",
             stacklevel=2,
         )
+    writes = host[0] == 0
 
     def keep(trained: keras.Model, path: Path) -> None:
-        """Write a trained model as it is deployed: standard layers, softmax, colour folded in."""
+        """Write a trained model as it is deployed: standard layers, float32, softmax, colour folded in."""
         finished = build_model(name, **arguments)
         finished.set_weights(trained.get_weights())
         if channels == 1:
             finished = with_rgb_input(finished)
         elif data.is_gray:
             fold_luma(finished)
-        with replacing(path) as temporary:
-            finished.save(temporary)
+        if writes:  # only now: hosts build together, since JAX compares what they put on their devices
+            with replacing(path) as temporary:
+                finished.save(temporary)
 
     def draw(history: list[dict[str, float]]) -> None:
         training_curves(history, out / "curves.png", title=f"{spec.title}, {recipe.name}")
@@ -153,14 +186,16 @@ def train(
         keras.callbacks.ReduceLROnPlateau("loss", recipe.plateau_factor, recipe.plateau_patience, min_delta=1e-3)
     ][: recipe.schedule == "plateau"]
     validate = Validate(
-        EvaluationBatches(validation, contract, channels=channels),
-        batches,
+        EvaluationBatches(validation, contract, channels=channels, part=host),
+        whole,
         keep=lambda trained: keep(trained, out / BEST_MODEL),
     )
     stateful = {"validate": validate, **({"plateau": plateau[0]} if plateau else {})}
-    state = ResumableState(out, stateful, after_epoch=draw)
+    state = ResumableState(out, stateful, after_epoch=draw, writes=writes)
     done = state.load()
-    card.write(out)
+    if writes:
+        write_json(out / RECORD_FILE, record)
+        card.write(out)
     if done < recipe.epochs:
         first = done * len(batches)
         model.fit(
@@ -177,54 +212,68 @@ def train(
         state.on_train_begin()
         model.optimizer.finalize_variable_values(model.trainable_variables)
     if recipe.average_epochs is not None:  # `fit` itself has put the averaged weights in by its end
-        refresh_batch_norm(model, batches)
-    keep(model, out / LAST_MODEL)
-    record = {**record, "state": "finished", "finished": _now(), "result": _result(state.history)}
-    write_json(out / RECORD_FILE, record)
+        refresh_batch_norm(model.student, whole)
+    keep(model.student, out / LAST_MODEL)
+    record = {**record, "state": "finished", "finished": now(), "result": result(state.history)}
+    if writes:
+        write_json(out / RECORD_FILE, record)
     return TrainingRun(out, record)
 
 
-def _settings(
-    name: str,
+def _check(
     data: FaceDataset,
     validation: FaceDataset,
     recipe: TrainingRecipe,
-    seed: int,
-    size: tuple[int, int],
-    weights: str | None,
-    options: dict[str, Any],
-) -> dict[str, Any]:
-    """Return all that decides the result: two runs with equal settings end with equal weights."""
-    splits = {"training": data, "validation": validation}
-    return {
-        "model": name,
-        "options": options,
-        "size": list(size),
-        "weights": weights and {"name": Path(weights).name, "sha256": sha256(resolve(name, weights))},
-        "recipe": recipe.to_dict(),
-        "seed": seed,
-        "data": {
-            role: {"name": part.name, "split": part.split, "images": len(part), "sha256": part.checksum()}
-            for role, part in splits.items()
-        },
-    }
+    distributions: Distributions | None,
+    teachers: Sequence[LoadedModel],
+) -> None:
+    """Refuse data, distributions and teachers that do not belong together."""
+    if data.class_names != validation.class_names:
+        raise ValueError(f"`validation` must have the classes {data.class_names}. Received: {validation.class_names}")
+    if (recipe.loss in SOFT_LOSSES) != (distributions is not None):
+        raise ValueError(
+            f"`distributions` go with the losses {', '.join(SOFT_LOSSES)}, and with no other. Received: recipe "
+            f"{recipe.name!r} with loss={recipe.loss!r}, distributions={'none' if distributions is None else 'given'}"
+        )
+    if (recipe.loss == "distillation") != bool(teachers):
+        raise ValueError(
+            f"`teacher` goes with the loss distillation, and with no other. Received: recipe {recipe.name!r} with "
+            f"loss={recipe.loss!r}, {len(teachers)} teachers"
+        )
 
 
-def _find_record(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the record of a run of these settings, or None in a fresh folder."""
-    path = out / RECORD_FILE
-    if path.exists():
-        record = read_json(path)
-        if record["settings"] != settings:
-            changed = sorted(k for k in settings if record["settings"].get(k) != settings[k])
-            raise ValueError(
-                f"{out} holds a run with other settings: {', '.join(changed)} differ. Choose another folder, or repeat "
-                f"the settings in {path} to go on with it."
-            )
-        return record
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty and holds no run. Choose another folder for the run.")
-    return None
+@contextmanager
+def _policy(name: str) -> Iterator[None]:
+    """Build layers under a dtype policy, and leave Keras's own as it was."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _describe_weights(name: str, weights: str | None, initial: LoadedModel | None) -> dict[str, str] | None:
+    if weights is not None and initial is not None:
+        raise ValueError(
+            f"`weights` and `initial` exclude each other. Received: weights={weights!r} and {initial.name}"
+        )
+    if initial is not None:
+        return {"name": initial.name, "weights_sha256": weights_checksum(initial.model)}
+    return weights and {"name": Path(weights).name, "sha256": sha256(resolve(name, weights))}
+
+
+def _copy_weights(initial: LoadedModel, model: keras.Model) -> None:
+    """Copy the weights of a finished model, which may have got a colour input, into one as it is built."""
+    values, own = initial.model.get_weights(), model.get_weights()
+    if values and own and values[0].ndim == 4 and values[0].shape[2] == 3 and own[0].shape[2] == 1:
+        values[0] = values[0].sum(axis=2, keepdims=True)  # undoes `with_rgb_input`: luma's weights add up to 1
+    if [v.shape for v in values] != [v.shape for v in own]:
+        raise ValueError(
+            f"`initial` must be a model of the same architecture, options and classes. Received: {initial.name} with "
+            f"{len(values)} weights, expected {len(own)} of the same shapes"
+        )
+    model.set_weights(values)
 
 
 def _optimizer(recipe: TrainingRecipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -237,15 +286,22 @@ def _optimizer(recipe: TrainingRecipe, steps_per_epoch: int) -> keras.optimizers
             warmup_target=recipe.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
-    return keras.optimizers.SGD(
-        rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay or None,
-        use_ema=recipe.average_epochs is not None,
-        ema_momentum=_average_momentum(recipe, steps_per_epoch),
-        ema_overwrite_frequency=None,
-    )
+    elif recipe.schedule == "steps":
+        ends = range(recipe.step_epochs, recipe.epochs, recipe.step_epochs)
+        if ends:
+            rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+                [end * steps_per_epoch - 1 for end in ends],  # the rate changes after the boundary
+                [recipe.learning_rate * recipe.step_factor**i for i in range(len(ends) + 1)],
+            )
+    common = {
+        "weight_decay": recipe.weight_decay or None,
+        "use_ema": recipe.average_epochs is not None,
+        "ema_momentum": _average_momentum(recipe, steps_per_epoch),
+        "ema_overwrite_frequency": None,
+    }
+    if recipe.optimizer == "adam":
+        return keras.optimizers.Adam(rate, **common)
+    return keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
 
 
 def _average_momentum(recipe: TrainingRecipe, steps_per_epoch: int) -> float:
@@ -267,31 +323,8 @@ def _card(
         parameters=counted.trainable_parameters,
         flops=counted.flops[spec.ruler],
         ruler=spec.ruler,
-        training={**settings, "versions": _versions()},
+        training={**settings, "versions": versions()},
         notes=("Trained on gray pictures; colour is turned to gray inside the first convolution.",)
         if data.is_gray
         else (),
     )
-
-
-def _result(history: list[dict[str, float]]) -> dict[str, Any]:
-    best = max(history, key=lambda row: (row["val_accuracy"], row["epoch"]))
-    return {"epochs": len(history), "last": history[-1], "best": best}
-
-
-def _versions() -> dict[str, str]:
-    packages = ("keras", "tensorflow", "numpy")
-    found = {p: importlib.metadata.version(p) for p in packages if _installed(p)}
-    return {"kerafer": __version__, "python": platform.python_version(), **found, "backend": keras.backend.backend()}
-
-
-def _installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,34 +1,59 @@
-"""The papers' training settings, and our own, as named frozen values that a run record repeats."""
+"""How a model is trained, as frozen values that a run record repeats; the named ones are in `papers.py`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import fnmatch
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from kerafer.data.augment import AUGMENTATIONS
 
+SOFT_LOSSES = ("label_distribution", "kl")
+"""Losses that learn from a distribution for each image."""
+
+LOSSES = ("cross_entropy", *SOFT_LOSSES, "distillation")
+DTYPE_POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How to train a model on hard labels.
+    """How to train a model.
 
     Args:
         name: registry name.
         source: where the settings come from.
         epochs: passes over the training split.
-        batch_size: images in a batch.
-        learning_rate: initial (plateau) or highest (cosine) rate of SGD.
+        batch_size: images in a batch, over all hosts together.
+        learning_rate: initial (plateau, steps, constant) or highest (cosine) rate.
+        optimizer: `"sgd"` or `"adam"`.
         momentum: of SGD.
         nesterov: whether SGD looks ahead.
         weight_decay: decoupled decay per step, times the learning rate.
-        schedule: `"plateau"` (times `plateau_factor` when the training loss stalls) or `"cosine"` (down to 0).
+        schedule: `"plateau"` (times `plateau_factor` when the training loss stalls), `"cosine"` (down to 0), `"steps"`
+            (times `step_factor` every `step_epochs`) or `"constant"`.
         warmup_epochs: epochs of linear increase before the cosine.
         plateau_factor: factor at a plateau.
         plateau_patience: epochs without improvement that make a plateau.
+        step_factor: factor of a step.
+        step_epochs: epochs between steps.
         augmentation: names of `kerafer.data.augment.AUGMENTATIONS`.
-        label_smoothing: share of each label spread over all classes.
+        mixup: parameter of the Beta distribution by which pairs of images and their labels are mixed; 0 for none.
+        sampling: `"shuffle"` shows each image once an epoch, `"balanced"` draws each class equally often.
+        normalization: `"spec"` scales inputs as the model's spec says, `"data"` by the training split's mean and
+            standard deviation of each colour.
+        label_smoothing: share of each hard label spread over all classes.
+        loss: `"cross_entropy"` on hard labels; `"label_distribution"` (EfficientFace) or `"kl"` (LFER-LDL) on
+            distributions; `"distillation"` (EAN) from a teacher.
+        combo_weight: lambda of LFER-LDL's second loss, on hard labels, added to the first; 0 leaves it out.
+        combo_alpha: alpha of `ComboLoss`.
+        combo_beta: beta of `ComboLoss`.
+        alpha: share of the teacher in `DistillationLoss`.
+        temperature: T of `DistillationLoss`.
         average_epochs: how many epochs back the weights' moving average reaches that is evaluated and kept, or None
             to keep the raw weights.
+        dtype_policy: `"float32"`, or `"mixed_float16"` or `"mixed_bfloat16"` to compute in half precision with
+            float32 weights.
 
     Raises:
         ValueError: if a value is out of range.
@@ -39,6 +64,7 @@ class TrainingRecipe:
     epochs: int
     batch_size: int
     learning_rate: float
+    optimizer: str = "sgd"
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -46,24 +72,49 @@ class TrainingRecipe:
     warmup_epochs: int = 0
     plateau_factor: float = 0.9
     plateau_patience: int = 3
+    step_factor: float = 0.1
+    step_epochs: int = 30
     augmentation: tuple[str, ...] = ("random_crop", "flip")
+    mixup: float = 0.0
+    sampling: str = "shuffle"
+    normalization: str = "spec"
     label_smoothing: float = 0.0
+    loss: str = "cross_entropy"
+    combo_weight: float = 0.0
+    combo_alpha: float = 0.5
+    combo_beta: float = 0.5
+    alpha: float = 0.5
+    temperature: float = 5.0
     average_epochs: float | None = None
+    dtype_policy: str = "float32"
 
     def __post_init__(self) -> None:
         checks = {
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
             "learning_rate": self.learning_rate > 0,
+            "optimizer": self.optimizer in ("sgd", "adam"),
             "momentum": 0 <= self.momentum < 1,
             "weight_decay": self.weight_decay >= 0,
-            "schedule": self.schedule in ("plateau", "cosine"),
+            "schedule": self.schedule in ("plateau", "cosine", "steps", "constant"),
             "warmup_epochs": 0 <= self.warmup_epochs < max(self.epochs, 1),
             "plateau_factor": 0 < self.plateau_factor < 1,
             "plateau_patience": self.plateau_patience >= 1,
+            "step_factor": 0 < self.step_factor < 1,
+            "step_epochs": self.step_epochs >= 1,
             "augmentation": set(self.augmentation) <= set(AUGMENTATIONS),
+            "mixup": self.mixup >= 0,
+            "sampling": self.sampling in ("shuffle", "balanced"),
+            "normalization": self.normalization in ("spec", "data"),
             "label_smoothing": 0 <= self.label_smoothing < 1,
+            "loss": self.loss in LOSSES,
+            "combo_weight": self.combo_weight >= 0,
+            "combo_alpha": 0 <= self.combo_alpha <= 1,
+            "combo_beta": 0 <= self.combo_beta <= 1,
+            "alpha": 0 <= self.alpha <= 1,
+            "temperature": self.temperature > 0,
             "average_epochs": self.average_epochs is None or self.average_epochs > 0,
+            "dtype_policy": self.dtype_policy in DTYPE_POLICIES,
         }
         for field, fine in checks.items():
             if not fine:
@@ -74,45 +125,11 @@ class TrainingRecipe:
         return {**asdict(self), "augmentation": list(self.augmentation)}
 
 
-RECIPES: dict[str, TrainingRecipe] = {
-    r.name: r
-    for r in (
-        TrainingRecipe(
-            name="ean_paper",
-            source="EAN section 4.2: SGD 0.01, batch 128, rate times 0.9 on a plateau, five crops and flip. "
-            "Not given there: epochs, momentum and the plateau's length.",
-            epochs=100,
-            batch_size=128,
-            learning_rate=0.01,
-            schedule="plateau",
-            augmentation=("five_crop", "flip"),
-        ),
-        TrainingRecipe(
-            name="cosine",
-            source="kerafer's own: a high rate, cosine decay and averaged weights. On FER2013 EAN is best half-way, "
-            "while the rate is still high, and overfits towards the end: keep best.keras. Ten times the weight decay "
-            "over 80 epochs does not overfit, but ends lower (results/runs).",
-            epochs=160,
-            batch_size=128,
-            learning_rate=0.1,
-            nesterov=True,
-            weight_decay=5e-4,
-            warmup_epochs=3,
-            label_smoothing=0.1,
-            average_epochs=4.0,
-        ),
-    )
-}
-
-DEFAULTS = {"ean*": "ean_paper"}
-"""The paper's own recipe for each family of models (shell-style patterns)."""
-
-
 def recipe(name: str, **changes: Any) -> TrainingRecipe:
     """Return a recipe by name, with some of its values changed.
 
     Args:
-        name: a key of `RECIPES`.
+        name: a key of `kerafer.training.RECIPES`.
         **changes: fields to replace, such as `epochs=10`.
 
     Raises:
@@ -123,9 +140,63 @@ def recipe(name: str, **changes: Any) -> TrainingRecipe:
         >>> recipe("ean_paper", epochs=10).epochs
         10
     """
+    from kerafer.training.papers import RECIPES
+
     if name not in RECIPES:
         raise ValueError(f"`recipe` must be one of {', '.join(RECIPES)}. Received: recipe={name!r}")
     unknown = set(changes) - set(TrainingRecipe.__dataclass_fields__)
     if unknown:
-        raise ValueError(f"A recipe has no field {sorted(unknown)}. Received: {sorted(changes)}")
+        raise ValueError(
+            f"A recipe has no field {sorted(unknown)}; it has {', '.join(TrainingRecipe.__dataclass_fields__)}. "
+            f"Received: {sorted(changes)}"
+        )
     return replace(RECIPES[name], **changes)
+
+
+def default_recipe(model: str, method: str = "hard") -> str:
+    """Return the name of the recipe that a model's paper gives for a method.
+
+    Args:
+        model: a registry name.
+        method: `"hard"` for hard labels, `"soft"` for label distributions, `"distill"` for a teacher.
+
+    Example:
+        >>> default_recipe("ean"), default_recipe("efficientface", "soft")
+        ('ean_paper', 'efficientface_rafdb')
+    """
+    from kerafer.training.papers import DEFAULTS
+
+    return next(chosen for pattern, chosen in DEFAULTS[method].items() if fnmatch.fnmatch(model, pattern))
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    "float | None": lambda text: None if text.lower() == "none" else float(text),
+    "tuple[str, ...]": lambda text: tuple(part for part in text.split(",") if part),
+}
+
+
+def parse_changes(assignments: Iterable[str]) -> dict[str, Any]:
+    """Return changes of a recipe from texts such as `"epochs=10"` or `"augmentation=five_crop,flip"`.
+
+    Raises:
+        ValueError: if a text has another form, the field is unknown, or the value is not of its type.
+
+    Example:
+        >>> parse_changes(["epochs=10", "average_epochs=none"])
+        {'epochs': 10, 'average_epochs': None}
+    """
+    types = {f.name: f.type for f in fields(TrainingRecipe)}
+    changes = {}
+    for text in assignments:
+        field, equals, value = text.partition("=")
+        if not equals or field not in types:
+            raise ValueError(f"A change must be FIELD=VALUE with FIELD one of {', '.join(types)}. Received: {text!r}")
+        try:
+            changes[field] = _PARSERS[types[field]](value)
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"`{field}` of a recipe must be of type {types[field]}. Received: {text!r}") from error
+    return changes

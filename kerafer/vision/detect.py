@@ -12,6 +12,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+BATCH_PIXELS = 2_000_000
+"""Pictures searched together have at most so many pixels in all: a larger batch takes gigabytes of memory.
+
+Measured with mtcnn 1.0.0 on two CPU cores, one by one and 12 together: 80 and 19 ms a picture at 224x224, 89 and 29 ms
+at 400x300, 136 and 93 ms at 512x600. Of 665 faces in 440 pictures, found one by one and 16 together, none was lost or
+added and 635 were equal to the pixel; 9 moved by 1 pixel and 21 by 2 to 6, where several candidates are equally sure
+and a difference in the last bit decides between them.
+"""
+
 
 @dataclass(frozen=True)
 class Face:
@@ -42,6 +51,8 @@ class MTCNNDetector:
         min_confidence: faces less sure than this are left out.
         min_face: smallest side of a face in pixels of the picture that is searched.
         max_side: larger pictures are searched at this size; boxes come back in full resolution.
+        batch: search up to so many pictures of one size together. Then a face's box can depend a little on the
+            pictures beside it, as said at `BATCH_PIXELS`; with 1 it never does.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -53,33 +64,61 @@ class MTCNNDetector:
         ['left_eye', 'mouth_left', 'mouth_right', 'nose', 'right_eye']
     """
 
-    def __init__(self, min_confidence: float = 0.9, min_face: int = 20, max_side: int = 1280) -> None:
-        if not 0 <= min_confidence <= 1 or min_face < 12 or max_side < 2 * min_face:
+    def __init__(self, min_confidence: float = 0.9, min_face: int = 20, max_side: int = 1280, batch: int = 1) -> None:
+        if not 0 <= min_confidence <= 1 or min_face < 12 or max_side < 2 * min_face or batch < 1:
             raise ValueError(
-                "`min_confidence` must be 0 to 1, `min_face` at least 12, and `max_side` at least twice `min_face`. "
-                f"Received: min_confidence={min_confidence}, min_face={min_face}, max_side={max_side}"
+                "`min_confidence` must be 0 to 1, `min_face` at least 12, `max_side` at least twice `min_face`, and "
+                f"`batch` at least 1. Received: min_confidence={min_confidence}, min_face={min_face}, "
+                f"max_side={max_side}, batch={batch}"
             )
-        self.min_confidence, self.min_face, self.max_side = min_confidence, min_face, max_side
+        self.min_confidence, self.min_face, self.max_side, self.batch = min_confidence, min_face, max_side, batch
         self._network: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the network out, so that a detector can be sent to another process, which loads its own."""
+        return {**self.__dict__, "_network": None}
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
         """Return the faces of each picture; see `FaceDetector`."""
-        return [self._detect_one(image) for image in images]
+        found: list[list[Face]] = [[] for _ in images]
+        searched: dict[tuple[int, ...], list[tuple[int, float, np.ndarray]]] = {}
+        for number, image in enumerate(images):
+            small, scale = self._scaled(image)
+            if small is not None:
+                searched.setdefault(small.shape, []).append((number, scale, small))
+        for (height, width, *_), pictures in searched.items():
+            together = max(1, min(self.batch, BATCH_PIXELS // (height * width)))
+            for first in range(0, len(pictures), together):
+                part = pictures[first : first + together]
+                raw = self._search([small for _, _, small in part])
+                for (number, scale, _), faces in zip(part, raw, strict=True):
+                    found[number] = self._faces(faces, scale, images[number].shape[:2])
+        return found
 
-    def _detect_one(self, image: np.ndarray) -> list[Face]:
+    def _scaled(self, image: np.ndarray) -> tuple[np.ndarray | None, float]:
+        """Return the picture at the size that is searched, None where it can hold no face, and its scale."""
         import cv2
 
         height, width = image.shape[:2]
         if min(height, width) < self.min_face:
-            return []
+            return None, 1.0
         scale = min(1.0, self.max_side / max(height, width))
         if scale < 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        if min(image.shape[:2]) < 12:  # a very long strip, made too thin by the scaling
-            return []
-        found = self._load().detect_faces(image, min_face_size=self.min_face)
-        faces = [self._face(f, scale, (width, height)) for f in found or [] if f["confidence"] >= self.min_confidence]
+        # a very long strip is made too thin by the scaling
+        return (image if min(image.shape[:2]) >= 12 else None), scale
+
+    def _search(self, images: list[np.ndarray]) -> list[list[dict[str, Any]]]:
+        """Return what MTCNN finds in pictures of one size."""
+        network = self._load()
+        if len(images) == 1:
+            return [network.detect_faces(images[0], min_face_size=self.min_face) or []]
+        return network.detect_faces(images, min_face_size=self.min_face)
+
+    def _faces(self, raw: list[dict[str, Any]], scale: float, shape: tuple[int, int]) -> list[Face]:
+        height, width = shape
+        faces = [self._face(f, scale, (width, height)) for f in raw if f["confidence"] >= self.min_confidence]
         faces = [face for face in faces if min(face.box[2:]) > 0]
         return sorted(faces, key=lambda face: -face.confidence)
 

@@ -1,0 +1,115 @@
+"""What a run leaves in writing: settings that decide its result, versions, and what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerafer import __version__
+from kerafer.data.dataset import FaceDataset
+from kerafer.files import read_json
+
+RECORD_FILE = "run.json"
+LAST_MODEL = "last.keras"
+BEST_MODEL = "best.keras"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A finished run.
+
+    Args:
+        folder: where its files lie: `last.keras`, `best.keras`, `card.json`, `run.json`, `history.csv`, `curves.png`.
+        record: the content of `run.json`.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+
+    def path(self, which: str = "last") -> Path:
+        """Return the file of the run's `"last"` or `"best"` model."""
+        return self.folder / {"last": LAST_MODEL, "best": BEST_MODEL}[which]
+
+    def model(self, which: str = "last") -> keras.Model:
+        """Return the run's `"last"` or `"best"` model, with softmax."""
+        return keras.models.load_model(self.path(which), safe_mode=True)
+
+
+def weights_checksum(model: keras.Model) -> str:
+    """Return a SHA-256 over a model's weights, the same however often the model was saved."""
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(np.ascontiguousarray(value))
+    return digest.hexdigest()
+
+
+def describe_data(part: FaceDataset) -> dict[str, Any]:
+    """Return what a record says of a split."""
+    return {"name": part.name, "split": part.split, "images": len(part), "sha256": part.checksum()}
+
+
+def find_record(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the record of a run of these settings, or None in a fresh folder.
+
+    Raises:
+        ValueError: if the folder holds a run of other settings, or something else.
+    """
+    path = out / RECORD_FILE
+    if path.exists():
+        record = read_json(path)
+        if record["settings"] != settings:
+            raise ValueError(
+                f"{out} holds a run with other settings: {', '.join(_changed(record['settings'], settings))} differ. "
+                f"Choose another folder, or repeat the settings in {path} to go on with it."
+            )
+        return record
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty and holds no run. Choose another folder for the run.")
+    return None
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    return sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+
+
+def result(history: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Return a run's last epoch, and the best one by the validation split."""
+    best = max(history, key=lambda row: (row["val_accuracy"], row["epoch"]))
+    return {"epochs": len(history), "last": history[-1], "best": best}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that may change a result."""
+    packages = (
+        ("keras", "tensorflow", "jax", "numpy")
+        if keras.backend.backend() == "jax"
+        else (
+            "keras",
+            "tensorflow",
+            "numpy",
+        )
+    )
+    found = {p: importlib.metadata.version(p) for p in packages if _installed(p)}
+    return {"kerafer": __version__, "python": platform.python_version(), **found, "backend": keras.backend.backend()}
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def now() -> str:
+    """Return the time, to the second, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
