@@ -31,6 +31,8 @@ setup(
         "opencv-python-headless>=4.10",
         "pillow>=10.1",  # reads pictures upright, draws on them
         "matplotlib>=3.8",  # plots, fonts, and the sample portrait
+        "scikit-learn>=1.5",  # standard measures
+        "scipy>=1.13",  # exact tests
         "h5py>=3.10",  # reads Keras 2 weights
         "numpy>=1.26",
         "tqdm>=4.66",

@@ -53,12 +53,69 @@ def add_reading(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--cache", metavar="FOLDER", help="keep what was found and decoded here, so that the next start is fast"
     )
+    verb.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        type=reader_option,
+        metavar="NAME=VALUE",
+        help="one of the reader's own, such as classes=7, angles=S,HL or held_out=0.1 (may be repeated)",
+    )
+
+
+def reader_option(text: str) -> tuple[str, Any]:
+    """Return name and value of `NAME=VALUE`: a number, a list of texts at commas, or a text.
+
+    Example:
+        >>> reader_option("held_out=0.1"), reader_option("angles=S,HL")
+        (('held_out', 0.1), ('angles', ('S', 'HL')))
+    """
+    name, equals, value = text.partition("=")
+    if not name.isidentifier() or not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, received {text!r}")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, tuple(value.split(",")) if "," in value else value
+
+
+def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `add_reading` as every reader takes them."""
+    votes = {"votes": arguments.votes} if getattr(arguments, "votes", None) else {}
+    return {
+        "on_error": arguments.on_error,
+        "drop_black": arguments.drop_black,
+        "drop_leaked": arguments.drop_leaked,
+        "cache": arguments.cache,
+        "progress": not arguments.json,
+        **votes,
+        **dict(arguments.option),
+    }
+
+
+def held_out_split(arguments: argparse.Namespace, training: str = "train") -> str:
+    """Return the data set's own first split that is not the one trained on: public, val or test.
+
+    Raises:
+        ValueError: if the data set has no other.
+    """
+    from kerafer.data.check import split_names
+
+    others = [name for name in split_names(arguments.data, **dict(arguments.option)) if name != training]
+    if not others:
+        raise ValueError(
+            f"{arguments.data} has no split but {training!r} to measure on. Hold out a part (folder: --option "
+            "held_out=0.1), or name a split."
+        )
+    return others[0]
 
 
 def add_training(verb: argparse.ArgumentParser) -> None:
     """Add what every training takes."""
     verb.add_argument("--split", default="train", help="split to train on (default: train)")
-    verb.add_argument("--validation", default="public", help="split to measure after each epoch (default: public)")
+    verb.add_argument(
+        "--validation", help="split to measure after each epoch (default: the data set's public, val or test)"
+    )
     verb.add_argument("--recipe", help="one of `kerafer recipes` (default: the model's own paper's)")
     verb.add_argument("--epochs", type=int, help="instead of the recipe's")
     verb.add_argument("--batch-size", type=int, help="instead of the recipe's")
@@ -100,6 +157,7 @@ def training_splits(arguments: argparse.Namespace, model: str) -> tuple[FaceData
     contract = model_spec(model).preprocessing
     if arguments.size:
         contract = contract.resized_to((arguments.size, arguments.size))
+    arguments.validation = arguments.validation or held_out_split(arguments, arguments.split)
     splits = [read_data(arguments, arguments.data, split) for split in (arguments.split, arguments.validation)]
     if arguments.cache:
         splits = [decode(part, arguments.cache, contract.resize) for part in splits]
@@ -124,15 +182,7 @@ def read_data(arguments: argparse.Namespace, source: str, split: str) -> FaceDat
 
     from kerafer.data.dataset import load_data
 
-    optional = {name: value for name in ("cache", "votes") if (value := getattr(arguments, name, None)) is not None}
-    data = load_data(
-        source,
-        split,
-        on_error=arguments.on_error,
-        drop_black=arguments.drop_black,
-        drop_leaked=arguments.drop_leaked,
-        **optional,
-    )
+    data = load_data(source, split, **reading_options(arguments))
     if data.report.skipped:
         print(f"{source} {split}: {len(data.report.skipped)} malformed rows were left out:", file=sys.stderr)
         for problem in data.report.skipped[:10]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 from kerafer.cli import data_align, data_preview
-from kerafer.cli.common import add_reading, add_verb, print_json
+from kerafer.cli.common import add_reading, add_verb, print_json, reading_options
 
 if TYPE_CHECKING:
     from kerafer.data.check import DataCheck
@@ -28,49 +27,16 @@ def add(verbs: Any) -> None:
     verb.add_argument("data", metavar="KIND:PATH", help="data set, such as fer2013:fer2013.csv")
     verb.add_argument("--split", action="append", help="only this split (may be repeated)")
     verb.add_argument("--picture", metavar="FILE.png", help="draw samples and counts of each class")
-    verb.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        type=option,
-        metavar="NAME=VALUE",
-        help="one of the reader's own, such as classes=7 or angles=S,HL (may be repeated)",
-    )
     add_reading(verb)
     verb.set_defaults(on_error="skip")
     data_preview.add(actions)
     data_align.add(actions)
 
 
-def option(text: str) -> tuple[str, Any]:
-    """Return name and value of `NAME=VALUE`: a number, a list of texts at commas, or a text.
-
-    Example:
-        >>> option("held_out=0.1"), option("angles=S,HL")
-        (('held_out', 0.1), ('angles', ('S', 'HL')))
-    """
-    name, equals, value = text.partition("=")
-    if not name.isidentifier() or not equals:
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, received {text!r}")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, tuple(value.split(",")) if "," in value else value
-
-
 def _check(arguments: argparse.Namespace) -> int:
     from kerafer.data.check import check_data, draw_check
 
-    check = check_data(
-        arguments.data,
-        arguments.split,
-        on_error=arguments.on_error,
-        drop_black=arguments.drop_black,
-        drop_leaked=arguments.drop_leaked,
-        cache=arguments.cache,
-        progress=not arguments.json,
-        **dict(arguments.option),
-    )
+    check = check_data(arguments.data, arguments.split, **reading_options(arguments))
     if arguments.picture:
         draw_check(check, arguments.picture)
     if arguments.json:

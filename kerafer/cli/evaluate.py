@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerafer.cli.common import add_data, add_model, add_reading, add_verb, model_and_weights, print_json, read_data
+from kerafer.cli.common import (
+    add_data,
+    add_model,
+    add_reading,
+    add_verb,
+    held_out_split,
+    model_and_weights,
+    print_json,
+    read_data,
+)
 
 if TYPE_CHECKING:
     from kerafer.data.dataset import FaceDataset
@@ -69,7 +78,7 @@ def add(verbs: Any) -> None:
 
 
 def _add_part(verb: argparse.ArgumentParser, *, views: bool = True) -> None:
-    verb.add_argument("--split", default="public", help="such as train, public or private (default: public)")
+    verb.add_argument("--split", help="such as train, test or private (default: the data set's public, val or test)")
     verb.add_argument("--subset", metavar="LIST.txt", help="only the images that a list names, one a line")
     if views:
         verb.add_argument(
@@ -82,7 +91,7 @@ def _add_part(verb: argparse.ArgumentParser, *, views: bool = True) -> None:
 
 def _read_part(arguments: argparse.Namespace) -> FaceDataset:
     """Read the split, or the images of it that the list names."""
-    data = read_data(arguments, arguments.data, arguments.split)
+    data = read_data(arguments, arguments.data, arguments.split or held_out_split(arguments))
     if arguments.subset is None:
         return data
     from kerafer.evaluation import read_subset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kerafer.cli.common import add_data, add_reading, add_verb, print_json, read_data
+from kerafer.cli.common import add_data, add_reading, add_verb, held_out_split, print_json, read_data
 
 
 def add(verbs: Any) -> None:
@@ -19,7 +19,7 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("bundle", help="folder that `kerafer export` wrote")
     add_data(verb, required=False, purpose="faces to compare on and measure accuracy with")
-    verb.add_argument("--split", default="public", help="split of --data (default: public)")
+    verb.add_argument("--split", help="split of --data (default: its public, val or test)")
     verb.add_argument("--require-gpu", action="store_true", help="fail where there is no Vulkan device")
     add_reading(verb)
 
@@ -27,7 +27,9 @@ def add(verbs: Any) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     from kerafer.verification import verify
 
-    data = read_data(arguments, arguments.data, arguments.split) if arguments.data else None
+    data = None
+    if arguments.data:
+        data = read_data(arguments, arguments.data, arguments.split or held_out_split(arguments))
     report = verify(arguments.bundle, data=data, require_gpu=arguments.require_gpu, progress=not arguments.json)
     if arguments.json:
         print_json(report.to_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -92,10 +93,10 @@ class TrainingRecipe:
         checks = {
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
-            "learning_rate": self.learning_rate > 0,
+            "learning_rate": 0 < self.learning_rate < math.inf,
             "optimizer": self.optimizer in ("sgd", "adam"),
             "momentum": 0 <= self.momentum < 1,
-            "weight_decay": self.weight_decay >= 0,
+            "weight_decay": 0 <= self.weight_decay < math.inf,
             "schedule": self.schedule in ("plateau", "cosine", "steps", "constant"),
             "warmup_epochs": 0 <= self.warmup_epochs < max(self.epochs, 1),
             "plateau_factor": 0 < self.plateau_factor < 1,
@@ -103,16 +104,16 @@ class TrainingRecipe:
             "step_factor": 0 < self.step_factor < 1,
             "step_epochs": self.step_epochs >= 1,
             "augmentation": set(self.augmentation) <= set(AUGMENTATIONS),
-            "mixup": self.mixup >= 0,
+            "mixup": 0 <= self.mixup < math.inf,
             "sampling": self.sampling in ("shuffle", "balanced"),
             "normalization": self.normalization in ("spec", "data"),
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "loss": self.loss in LOSSES,
-            "combo_weight": self.combo_weight >= 0,
+            "combo_weight": 0 <= self.combo_weight < math.inf,
             "combo_alpha": 0 <= self.combo_alpha <= 1,
             "combo_beta": 0 <= self.combo_beta <= 1,
             "alpha": 0 <= self.alpha <= 1,
-            "temperature": self.temperature > 0,
+            "temperature": 0 < self.temperature < math.inf,
             "average_epochs": self.average_epochs is None or self.average_epochs > 0,
             "dtype_policy": self.dtype_policy in DTYPE_POLICIES,
         }
@@ -160,12 +161,17 @@ def default_recipe(model: str, method: str = "hard") -> str:
         model: a registry name.
         method: `"hard"` for hard labels, `"soft"` for label distributions, `"distill"` for a teacher.
 
+    Raises:
+        ValueError: if the method is unknown.
+
     Example:
         >>> default_recipe("ean"), default_recipe("efficientface", "soft")
         ('ean_paper', 'efficientface_rafdb')
     """
     from kerafer.training.papers import DEFAULTS
 
+    if method not in DEFAULTS:
+        raise ValueError(f"`method` must be one of {', '.join(DEFAULTS)}. Received: method={method!r}")
     return next(chosen for pattern, chosen in DEFAULTS[method].items() if fnmatch.fnmatch(model, pattern))
 
 

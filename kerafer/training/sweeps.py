@@ -14,12 +14,12 @@ from typing import Any
 from kerafer.data.dataset import FaceDataset
 from kerafer.files import replacing, write_json
 from kerafer.loading import LoadedModel, load_model
+from kerafer.plots import sweep_curve
 from kerafer.training.distributions import Distributions
 from kerafer.training.iterative import TEACHER_FOLDER, distill
 from kerafer.training.loop import train
 from kerafer.training.recipes import TrainingRecipe
 from kerafer.training.record import TrainingRun, versions
-from kerafer.training.sweep_plot import sweep_curve
 
 TABLE_2 = ((0.3, 5.0), (0.3, 10.0), (0.5, 5.0), (0.5, 10.0), (0.7, 5.0), (0.7, 10.0))
 """(alpha, T) of EAN's Table 2, in its order."""
