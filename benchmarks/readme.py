@@ -215,18 +215,61 @@ def fer() -> str:
 def reading() -> str:
     """Return a sentence about speed of reading and training."""
     measured = read("throughput")
-    rates = measured["training_images_per_second"]
+    rates, frameworks = measured["training_images_per_second"], measured["frameworks"]
+    others = {"keras": "plain Keras, `model.fit(tf.data)`,", "pytorch": "the same network in PyTorch"}
+    ratios = " and ".join(
+        f"{frameworks[f'kerafer_to_{name}']} times as fast as {what} ({frameworks[name]['images_per_second']:,})"
+        for name, what in others.items()
+        if f"kerafer_to_{name}" in frameworks
+    )
     return (
         f"Reading the csv of {measured['csv_images_kept']:,} training images (and the other splits, to find leaks) "
         "took "
         f"{measured['csv_seconds']} s; training EAN ran at {rates['fused']:,} images a second on 2 CPU cores, "
         f"{measured['fused_to_standard']} times the rate of Keras's own batch normalisation "
-        "(`results/throughput.json`)."
+        f"(`results/throughput.json`). In one run with turns taken, kerafer's loop made "
+        f"{frameworks['kerafer']['images_per_second']:,} images a second: {ratios}."
+    )
+
+
+def percent(row: dict[str, Any], name: str) -> str:
+    """Return the mean of the seeds and their range."""
+    return f"{row[f'{name}_mean']:.2%} ({min(row[name]):.2%} to {max(row[name]):.2%})"
+
+
+def stream() -> str:
+    """Return a sentence about a large data set that stays on disk."""
+    return ""
+
+
+def soft_labels() -> str:
+    """Return the table of soft labels against hard ones."""
+    measured = read("soft_labels")
+    rows = []
+    for name, row in measured["methods"].items():
+        verdict = "-" if name == "hard" else f"{100 * row['better_by']:+.2f} points"
+        if name != "hard":
+            verdict += ", outside the seeds' spread" if row["outside_spread"] else ", within it"
+        rows.append([row["what"], percent(row, "accuracy"), verdict, percent(row, "ferplus_accuracy")])
+    recipe = measured["recipe"]
+    return (
+        f"EAN on {measured['training']}; {measured['split']}; mean of {measured['seeds']} seeds and their range. Every "
+        f"method makes {recipe['epochs']} epochs of the same steps (recipe `cosine`); nothing is chosen on the measured "
+        "split. The last column counts what most FER+ voters say as right.\n\n"
+        + table(["learned from", "accuracy", "against hard labels", "accuracy by FER+ votes"], rows)
+        + "\n\nFrom `results/soft_labels.json`."
     )
 
 
 DOCUMENTS = {
-    "README.md": {"ean-files": ean_files, "papers": papers, "fer": fer, "reading": reading},
+    "README.md": {
+        "ean-files": ean_files,
+        "papers": papers,
+        "fer": fer,
+        "reading": reading,
+        "soft-labels": soft_labels,
+        "stream": stream,
+    },
     "docs/papers.md": {
         **{f"counts-{name}": partial(figures, name) for name in (*SYSTEMS, "comparisons")},
         "same-ruler": same_ruler,

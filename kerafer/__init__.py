@@ -25,15 +25,19 @@ _PUBLIC = {
     "draw_structure": "kerafer.structure",
     "load_data": "kerafer.data",
     "train": "kerafer.training",
+    "train_with_distributions": "kerafer.training",
+    "distill": "kerafer.training",
     "evaluate": "kerafer.evaluation",
+    "compare": "kerafer.evaluation",
+    "robustness": "kerafer.evaluation",
     "export": "kerafer.exporting",
     "verify": "kerafer.verification",
     "load_model": "kerafer.loading",
     "Recognizer": "kerafer.vision",
 }
 
-_MODULES = ("layers", "losses")
-"""Public modules: what one composes networks of, and trains them with."""
+_MODULES = ("layers", "losses", "metrics")
+"""Public modules: what one composes networks of, and trains and measures them with."""
 
 if TYPE_CHECKING:
     from kerafer.data import load_data as load_data

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Preprocessing:
         std: per RGB channel, divides afterwards.
         face_scale: side of the square cut around a detected face, in units of the geometric mean of the box's sides.
         face_shift: downward shift of the square's centre from the box's centre, in units of the square's side.
+        aligned: whether the square is turned until the eyes are level, as `kerafer data align` does for training.
 
     Raises:
         ValueError: if a size is not positive, `resize` is smaller than `size`, or a number is not finite.
@@ -48,6 +49,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     face_scale: float = 1.0
     face_shift: float = 0.0
+    aligned: bool = False
 
     def __post_init__(self) -> None:
         for field in ("size", "resize"):
@@ -93,7 +95,7 @@ class Preprocessing:
         """Return the same contract for another input size, keeping the share that the centre crop keeps."""
         ratios = (self.resize[0] / self.size[0], self.resize[1] / self.size[1])
         resize = (max(size[0], round(size[0] * ratios[0])), max(size[1], round(size[1] * ratios[1])))
-        return Preprocessing(size, resize, self.mean, self.std, self.face_scale, self.face_shift)
+        return replace(self, size=size, resize=resize)
 
     def face_square(self, box: Sequence[float]) -> tuple[float, float, float]:
         """Return the square cut for a face box.

@@ -14,10 +14,10 @@ NAME = "small"
 GRAY = "small_gray"
 
 
-def build(input_shape, classes, classifier_activation, *, filters=8):
+def build(input_shape, classes, classifier_activation, *, filters=(8, 16)):
     inputs = keras.Input(input_shape, name="image")
-    x = layers.conv_bn(inputs, filters, 3, strides=2, name="stem")
-    x = layers.conv_bn(x, 2 * filters, 3, strides=2, name="second")
+    x = layers.conv_bn(inputs, filters[0], 3, strides=2, name="stem")
+    x = layers.conv_bn(x, filters[1], 3, strides=2, name="second")
     outputs = layers.conv_gap_head(x, classes, classifier_activation=classifier_activation)
     return keras.Model(inputs, outputs, name=NAME)
 

@@ -9,7 +9,9 @@ import pytest
 import kerafer
 from kerafer.data.samples import PORTRAIT_FACE, portrait
 from kerafer.preprocess import Preprocessing, eye_angle
+from kerafer.training import recipe
 from kerafer.vision import MTCNNDetector
+from kerafer.vision.detect import Face
 
 CONTRACT = kerafer.model_spec("ean").preprocessing
 
@@ -80,3 +82,51 @@ def test_pictures_searched_together_give_the_faces_found_alone(mtcnn):
             np.testing.assert_allclose(list(a.landmarks.values()), list(b.landmarks.values()), atol=6)
     assert mtcnn.__getstate__()["_network"] is None
     assert mtcnn.detect(pictures[:1]) == alone[:1]
+
+
+class OneFace:
+    """A detector that finds one tilted face."""
+
+    def __init__(self, landmarks):
+        self.face = Face((30, 40, 60, 66), 1.0, landmarks)
+
+    def detect(self, images):
+        return [[self.face] for _ in images]
+
+
+TILTED = {"left_eye": (45, 60), "right_eye": (75, 72)}
+
+
+@pytest.mark.parametrize(
+    ("aligned", "landmarks", "turned"),
+    [(False, TILTED, False), (True, TILTED, True), (True, {}, False)],
+    ids=["upright contract", "aligned contract", "no landmarks"],
+)
+def test_the_recognizer_turns_faces_as_the_models_training_did(ean, aligned, landmarks, turned):
+    loaded = replace(ean, card=replace(ean.card, preprocessing=replace(CONTRACT, aligned=aligned)))
+    image, detector = portrait(), OneFace(landmarks)
+    [[found]] = [picture.faces for picture in kerafer.Recognizer(loaded, detector=detector).recognize([image])]
+    upright = CONTRACT.crop_face(image, detector.face.box)
+    level = CONTRACT.crop_aligned(image, detector.face.box, *TILTED.values())
+    expected, other = (
+        ean.runner.predict(CONTRACT(crop)[None])[0] for crop in ((level, upright)[:: 1 if turned else -1])
+    )
+    given = np.array([found.probabilities[name] for name in ean.card.labels])
+    np.testing.assert_allclose(given, expected, atol=1e-6)
+    assert np.abs(given - other).max() > 1e-3
+
+
+def test_training_on_aligned_faces_says_so_in_the_contract(tmp_path):
+    for name, shift in (("happy", 0), ("sad", 3)):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        for number in range(4):
+            picture = portrait()[100 + number :, 150 + shift :][:220, :220]
+            assert cv2.imwrite(str(tmp_path / "faces" / name / f"{number}.png"), picture)
+    plain = kerafer.load_data(f"folder:{tmp_path / 'faces'}")
+    assert not plain.aligned
+    (tmp_path / "faces" / "align.json").write_text("{}")
+    data = kerafer.load_data(f"folder:{tmp_path / 'faces'}")
+    assert data.take(np.arange(2)).aligned
+    settings = recipe("ean_paper", epochs=1, batch_size=4)
+    run = kerafer.train("ean", data, data, settings, tmp_path / "run", size=(32, 32), verbose=0)
+    assert kerafer.load_model(run.folder).card.preprocessing.aligned

@@ -18,7 +18,7 @@ from kerafer.losses import ComboLoss
 from kerafer.preprocess import Preprocessing
 from kerafer.runtime import KerasRunner
 from kerafer.training import recipe
-from kerafer.training.learner import Learner, Teacher
+from kerafer.training.learner import Learner, Teacher, accuracy
 
 # numbers of tests/test_losses.py: logits of a student and a teacher, and hard labels
 STUDENT = np.array([[1, 0.5, -0.5, 2, 0, -1, 0.25], [0.1, -0.2, 0.3, 0, 1.5, -0.7, 0.4]], np.float32)
@@ -74,7 +74,7 @@ def log(probabilities):
 def test_each_loss_gives_its_papers_number(loss, changes, expected):
     teacher = (lambda x: TEACHER) if loss == "distillation" else None
     y = PACKED if loss in ("label_distribution", "kl") else HARD
-    assert trained_loss(learner(loss, teacher, **changes), y) == pytest.approx(expected, abs=1e-6)
+    assert trained_loss(learner(loss, teacher, **changes), y) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(("loss", "alone"), [("cross_entropy", CROSS_ENTROPY), ("kl", 0.01856558299)])
@@ -115,19 +115,17 @@ def test_regularisers_count_in_training_alone():
     assert float(measured) == pytest.approx(CROSS_ENTROPY, abs=1e-6)
 
 
+@pytest.mark.parametrize("y", [HARD, PACKED], ids=["hard", "packed"])
 @pytest.mark.parametrize("loss", ["cross_entropy", "label_distribution", "kl", "distillation"])
-def test_every_method_is_measured_by_plain_cross_entropy(loss):
+def test_every_method_is_measured_by_plain_cross_entropy(loss, y):
     def teacher(x):
         raise AssertionError("nobody teaches while a model is measured")
-
-    from kerafer.training.learner import accuracy
 
     changes = {"combo_weight": 1.0, "label_smoothing": 0.1}
     model = learner(loss, teacher if loss == "distillation" else None, **changes)
     model.compile(weighted_metrics=[accuracy])
-    for y in (HARD, PACKED):
-        measured = model.evaluate(STUDENT, y, verbose=0, return_dict=True)
-        assert measured == pytest.approx({"loss": CROSS_ENTROPY, "accuracy": 0.5}, abs=1e-6)
+    measured = model.evaluate(STUDENT, y, verbose=0, return_dict=True)
+    assert measured == pytest.approx({"loss": CROSS_ENTROPY, "accuracy": 0.5}, abs=1e-6)
 
 
 def test_the_teachers_output_takes_no_gradient():
@@ -225,7 +223,6 @@ def test_training_leaves_the_teacher_as_it_was(ean, lcnn):
     own = ean.card.preprocessing
     teachers = [ean, loaded(lcnn, Preprocessing((48, 48), (48, 48)))]
     before = [[np.array(w) for w in t.model.get_weights()] for t in teachers]
-    was_trainable = [t.model.trainable for t in teachers]
     inputs = keras.Input((44, 44, 3))
     student = keras.Model(inputs, keras.layers.Dense(7)(keras.layers.Flatten()(inputs)))
     model = Learner(student, recipe("ean_transfer"), Teacher(teachers, own, ean.card.labels))
@@ -238,7 +235,7 @@ def test_training_leaves_the_teacher_as_it_was(ean, lcnn):
     for teacher, weights in zip(teachers, before, strict=True):
         for one, other in zip(teacher.model.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(one, other)
-    assert [t.model.trainable for t in teachers] == was_trainable
+    assert all(layer.trainable for t in teachers for layer in (t.model, *t.model.layers))
 
 
 def test_wrong_teachers_are_refused(ean):

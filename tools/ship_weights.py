@@ -16,7 +16,7 @@ from pathlib import Path
 import kerafer
 from kerafer.files import read_json, sha256, write_json
 from kerafer.training.callbacks import HISTORY_FILE
-from kerafer.training.loop import RECORD_FILE
+from kerafer.training.record import RECORD_FILE
 from kerafer.weights import FOLDER, save_weights
 
 ROOT = Path(__file__).resolve().parents[1]

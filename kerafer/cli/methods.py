@@ -121,7 +121,16 @@ def _ldl(arguments: argparse.Namespace) -> int:
     out = arguments.out or f"runs/{arguments.model}-{chosen.name}-{arguments.seed}"
     options = training_options(arguments)
     if (made := _votes(arguments, data)) is not None:
-        run = train(arguments.model, data, validation, chosen, out, distributions=made, **options)
+        run = train(
+            arguments.model,
+            data,
+            validation,
+            chosen,
+            out,
+            weights=arguments.weights,
+            distributions=made,
+            **options,
+        )
     else:
         run = train_with_distributions(
             arguments.model,
@@ -131,6 +140,7 @@ def _ldl(arguments: argparse.Namespace) -> int:
             out,
             **_generator(arguments),
             cache=arguments.cache,
+            weights=arguments.weights,
             **options,
         ).student
     if arguments.json:
@@ -154,6 +164,7 @@ def _distill(arguments: argparse.Namespace) -> int:
         teacher=_teacher(arguments),
         rounds=arguments.rounds,
         weight_transfer=not arguments.no_weight_transfer,
+        weights=arguments.weights,
         **training_options(arguments),
     )
     if arguments.json:
@@ -182,6 +193,7 @@ def _sweep_distillation(arguments: argparse.Namespace) -> int:
         teacher=_teacher(arguments),
         pairs=pairs,
         rounds=arguments.rounds,
+        weights=arguments.weights,
         **training_options(arguments),
     )
     return _print_sweep(arguments, swept)
@@ -218,7 +230,17 @@ def _sweep_combo(arguments: argparse.Namespace) -> int:
             generator = load_model(run.path("best"))
         made = generate_distributions(generator, data, arguments.cache or out, progress=not arguments.json)
     betas = arguments.betas or BETAS
-    swept = sweep_combo(arguments.model, data, validation, chosen, out, distributions=made, betas=betas, **options)
+    swept = sweep_combo(
+        arguments.model,
+        data,
+        validation,
+        chosen,
+        out,
+        distributions=made,
+        betas=betas,
+        weights=arguments.weights,
+        **options,
+    )
     return _print_sweep(arguments, swept)
 
 
@@ -247,6 +269,7 @@ def _generator(arguments: argparse.Namespace) -> dict[str, Any]:
 
     name = arguments.generator
     if name not in list_models():
+        _refuse_unused(arguments, "generator", ("recipe", "set", "weights", "size"))
         return {"generator": load_model(name)}
     changes = parse_changes(arguments.generator_set)
     return {
@@ -262,9 +285,20 @@ def _teacher(arguments: argparse.Namespace) -> TrainingRecipe | list[LoadedModel
     from kerafer.training import default_recipe, parse_changes, recipe
 
     if arguments.teacher:
+        _refuse_unused(arguments, "teacher", ("recipe", "set"))
         return [load_model(name) for name in arguments.teacher]
     name = arguments.teacher_recipe or default_recipe(arguments.model)
     return recipe(name, **parse_changes(arguments.teacher_set))
+
+
+def _refuse_unused(arguments: argparse.Namespace, role: str, settings: tuple[str, ...]) -> None:
+    """Refuse settings of a training that does not take place."""
+    given = [f"--{role}-{setting}" for setting in settings if getattr(arguments, f"{role}_{setting}")]
+    if given:
+        raise ValueError(
+            f"`{', '.join(given)}` are for a {role} that is trained here. Received: a trained one, {role}="
+            f"{getattr(arguments, role)!r}. Leave out either."
+        )
 
 
 def _pair(text: str) -> tuple[float, float]:

@@ -96,6 +96,8 @@ class FaceDataset:
         leaked: (n,) bool, True where the same image also occurs in another split.
         votes: (n, 10) FER+ votes in FER+ column order, or None.
         report: what the reader found.
+        aligned: whether the faces were turned until the eyes are level (`kerafer data align`); a model that is
+            trained on them has faces turned for it in use.
     """
 
     name: str
@@ -107,6 +109,7 @@ class FaceDataset:
     leaked: np.ndarray
     report: LoadReport
     votes: np.ndarray | None = None
+    aligned: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -5,19 +5,21 @@
 
 Splits are called what their folders are called. Where all class folders are names of expressions ("Happiness", "happy"
 ...), the classes are kerafer's seven, or eight with contempt, in their canonical order. Otherwise the folders' names,
-sorted, are the classes. Files that are no pictures are not looked at; the licence is the data's own.
+sorted, are the classes. A folder that `kerafer data align` wrote is known by its `align.json`. Files that are no
+pictures are not looked at; the licence is the data's own.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kerafer.data.dataset import FaceDataset
-from kerafer.data.pictures import Assign, Listing, add_class_folder, dataset, entries, groups
+from kerafer.data.pictures import ALIGNED, Assign, Listing, add_class_folder, dataset, entries, groups
 from kerafer.labels import CANONICAL, LABELS_7, canonical_name, check_labels
 
 SPLITS = ()
@@ -86,7 +88,7 @@ def read(
             listing.bad(f"{part}/{stray}", "expected pictures in a class's folder, received one outside.", part)
         for name in found:
             add_class_folder(listing, root / part / name, numbers[name], part or "train")
-    return dataset(
+    read_in = dataset(
         listing,
         split,
         name="folder",
@@ -97,6 +99,7 @@ def read(
         progress=progress,
         assign=None if held_out is None else _holding_out(held_out),
     )
+    return replace(read_in, aligned=(root / ALIGNED).is_file())
 
 
 def splits(path: str | Path, held_out: float | None = None) -> tuple[str, ...]:

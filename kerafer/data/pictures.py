@@ -22,6 +22,9 @@ from kerafer.data.stored import ImageFiles, Names
 from kerafer.files import inside
 from kerafer.labels import CANONICAL, LABELS_7
 
+ALIGNED = "align.json"
+"""The file by which a folder of aligned faces is known."""
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 """Files that are taken for pictures, in any case of letters."""
 

@@ -7,8 +7,8 @@ from kerafer.training.hosts import join_hosts
 from kerafer.training.iterative import DistillationRun, distill
 from kerafer.training.ldl import DistributionRun, train_with_distributions
 from kerafer.training.loop import train
-from kerafer.training.papers import RECIPES
-from kerafer.training.recipes import TrainingRecipe, default_recipe, parse_changes, recipe
+from kerafer.training.papers import RECIPES, default_recipe, recipe
+from kerafer.training.recipes import TrainingRecipe, parse_changes
 from kerafer.training.record import TrainingRun
 from kerafer.training.sweeps import Sweep, sweep_combo, sweep_distillation
 

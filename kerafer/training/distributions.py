@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerafer.data.dataset import FaceDataset
 from kerafer.evaluation import predict_dataset
 from kerafer.files import replacing
 from kerafer.loading import LoadedModel
+from kerafer.runtime import KerasRunner
+from kerafer.training import hosts
 from kerafer.training.record import weights_checksum
 
 
@@ -27,13 +30,15 @@ class Distributions:
         source: where they come from, as a run record repeats it; holds their SHA-256.
 
     Raises:
-        ValueError: if a row is no distribution.
+        ValueError: if the shape is another one, or a row is no distribution.
     """
 
     values: np.ndarray
     source: Mapping[str, Any]
 
     def __post_init__(self) -> None:
+        if self.values.ndim != 2:
+            raise ValueError(f"`values` must have shape (images, classes). Received: {self.values.shape}")
         wrong = ~((self.values >= 0).all(axis=1) & np.isclose(self.values.sum(axis=1), 1, atol=1e-3))
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
@@ -104,7 +109,15 @@ def generate_distributions(
     if path is not None and path.exists():
         return _described(_read(path, (len(data), len(data.class_names))), source)
     order = [generator.card.labels.index(name) for name in data.class_names]
-    values = predict_dataset(generator, data, progress=progress)[:, order].astype(np.float32)
+    if hosts.part()[1] > 1:  # every host makes them all: their number is small beside a training's passes
+        with hosts.alone():
+            model = keras.models.clone_model(generator.model)
+            model.set_weights(generator.model.get_weights())
+            generator = replace(generator, model=model, runner=KerasRunner(model))
+            values = predict_dataset(generator, data, progress=progress)
+    else:
+        values = predict_dataset(generator, data, progress=progress)
+    values = values[:, order].astype(np.float32)
     if path is not None:
         with replacing(path) as temporary:
             np.savez(temporary, values=values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 
@@ -47,3 +49,14 @@ def part() -> tuple[int, int]:
     import jax
 
     return jax.process_index(), jax.process_count()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let each host compute by itself for the block's length, on models that are built within it."""
+    shared = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(shared)

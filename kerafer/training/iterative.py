@@ -52,6 +52,7 @@ def distill(
     teacher: TrainingRecipe | LoadedModel | Sequence[LoadedModel],
     rounds: int | None = None,
     weight_transfer: bool = True,
+    weights: str | None = None,
     seed: int = 0,
     verbose: int = 1,
     **options: Any,
@@ -73,6 +74,7 @@ def distill(
         rounds: do exactly so many rounds, or None to go on until one is no better than the one before (10 at most).
         weight_transfer: whether each student but the first starts from the one before it (the paper's Table 6), or
             all start anew.
+        weights: initial weights, as in `train`, of a teacher that is trained here and of students that start anew.
         seed: decides initial weights, order and augmentation.
         verbose: as in `train`.
         **options: of `train`, such as `size`.
@@ -97,11 +99,20 @@ def distill(
     Reference:
         Kong et al., EAN, IET Image Processing 2022, section 3.3, equations (4) to (8), and Figure 6.
     """
-    if rounds is not None and rounds < 1:
-        raise ValueError(f"`rounds` must be 1 or more, or None. Received: rounds={rounds}")
+    check_transfer(recipe, rounds)
     out, first = Path(out), None
     if isinstance(teacher, TrainingRecipe):
-        first = train(name, data, validation, teacher, out / TEACHER_FOLDER, seed=seed, verbose=verbose, **options)
+        first = train(
+            name,
+            data,
+            validation,
+            teacher,
+            out / TEACHER_FOLDER,
+            seed=seed,
+            weights=weights,
+            verbose=verbose,
+            **options,
+        )
         teachers = [load_model(first.path("best"))]
     else:
         teachers = [teacher] if isinstance(teacher, LoadedModel) else list(teacher)
@@ -120,6 +131,7 @@ def distill(
                 seed=seed + number,
                 teacher=teachers,
                 initial=student if weight_transfer else None,
+                weights=None if weight_transfer and student else weights,
                 verbose=verbose,
                 **options,
             )
@@ -141,6 +153,17 @@ def distill(
     }
     write_json(out / SUMMARY_FILE, summary)
     return DistillationRun(out, first, tuple(runs), best, summary)
+
+
+def check_transfer(recipe: TrainingRecipe, rounds: int | None) -> None:
+    """Refuse what `distill` cannot do, before anything is trained."""
+    if rounds is not None and rounds < 1:
+        raise ValueError(f"`rounds` must be 1 or more, or None. Received: rounds={rounds}")
+    if recipe.loss != "distillation":
+        raise ValueError(
+            "`recipe` must have the loss distillation, such as ean_transfer. "
+            f"Received: {recipe.name!r} with loss={recipe.loss!r}"
+        )
 
 
 def _accuracy(run: TrainingRun) -> float:

@@ -10,8 +10,9 @@ from kerafer.data.dataset import FaceDataset
 from kerafer.loading import LoadedModel, load_model
 from kerafer.training.distributions import Distributions, generate_distributions
 from kerafer.training.loop import train
-from kerafer.training.recipes import TrainingRecipe, default_recipe
-from kerafer.training.recipes import recipe as named_recipe
+from kerafer.training.papers import default_recipe
+from kerafer.training.papers import recipe as named_recipe
+from kerafer.training.recipes import SOFT_LOSSES, TrainingRecipe
 from kerafer.training.record import TrainingRun
 from kerafer.zoo import list_models
 
@@ -90,6 +91,11 @@ def train_with_distributions(
     Reference:
         EfficientFace, section "Label distribution learning"; LFER-LDL, section 1.3.
     """
+    if recipe.loss not in SOFT_LOSSES:  # before the generator's training, not after it
+        raise ValueError(
+            f"`recipe` must have one of the losses {', '.join(SOFT_LOSSES)}, such as efficientface_rafdb. "
+            f"Received: {recipe.name!r} with loss={recipe.loss!r}"
+        )
     out, trained = Path(out), None
     if isinstance(generator, str):
         if generator not in list_models():

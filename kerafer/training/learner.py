@@ -100,7 +100,7 @@ class Teacher(keras.Model):
     def __init__(
         self, models: Sequence[LoadedModel], contract: Preprocessing, class_names: Sequence[str], channels: int = 3
     ) -> None:
-        super().__init__(name="teacher")
+        super().__init__(name="teacher", dtype="float32")  # half precision would round the pictures before they arrive
         if not models:
             raise ValueError("`teacher` must be one model or more. Received: none")
         for loaded in models:
@@ -111,7 +111,7 @@ class Teacher(keras.Model):
                     f"`teacher` must have the classes {tuple(class_names)}. Received: {loaded.name} with "
                     f"{loaded.card.labels}"
                 )
-        self.networks = [loaded.model for loaded in models]
+        self.networks = [_copy(loaded.model) for loaded in models]  # freezing the caller's own would show outside
         self.contracts = [loaded.card.preprocessing for loaded in models]
         self.orders = [[loaded.card.labels.index(name) for name in class_names] for loaded in models]
         self.contract, self.channels = contract, channels
@@ -132,6 +132,12 @@ class Teacher(keras.Model):
             shown = (shown - _constant(contract.mean)) / _constant(contract.std)
             total = total + ops.take(network(shown, training=False), np.array(order), axis=-1)
         return ops.log(ops.maximum(ops.cast(total, "float32") / len(self.networks), 1e-30))
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _constant(values: Sequence[float]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,7 @@ def train(
     _check(data, validation, recipe, distributions, teachers)
     spec = model_spec(name)
     contract = spec.preprocessing if size is None else spec.preprocessing.resized_to(size)
+    contract = replace(contract, aligned=data.aligned)
     if recipe.normalization == "data":
         contract = data.normalized(contract)
     settings = {

@@ -1,11 +1,10 @@
-"""How a model is trained, as frozen values that a run record repeats; the named ones are in `papers.py`."""
+"""What a recipe may say, as frozen values that a run record repeats; the named ones are in `papers.py`."""
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from kerafer.data.augment import AUGMENTATIONS
@@ -124,55 +123,6 @@ class TrainingRecipe:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {**asdict(self), "augmentation": list(self.augmentation)}
-
-
-def recipe(name: str, **changes: Any) -> TrainingRecipe:
-    """Return a recipe by name, with some of its values changed.
-
-    Args:
-        name: a key of `kerafer.training.RECIPES`.
-        **changes: fields to replace, such as `epochs=10`.
-
-    Raises:
-        ValueError: if the name or a field is unknown, or a value is out of range.
-
-    Example:
-        >>> from kerafer.training import recipe
-        >>> recipe("ean_paper", epochs=10).epochs
-        10
-    """
-    from kerafer.training.papers import RECIPES
-
-    if name not in RECIPES:
-        raise ValueError(f"`recipe` must be one of {', '.join(RECIPES)}. Received: recipe={name!r}")
-    unknown = set(changes) - set(TrainingRecipe.__dataclass_fields__)
-    if unknown:
-        raise ValueError(
-            f"A recipe has no field {sorted(unknown)}; it has {', '.join(TrainingRecipe.__dataclass_fields__)}. "
-            f"Received: {sorted(changes)}"
-        )
-    return replace(RECIPES[name], **changes)
-
-
-def default_recipe(model: str, method: str = "hard") -> str:
-    """Return the name of the recipe that a model's paper gives for a method.
-
-    Args:
-        model: a registry name.
-        method: `"hard"` for hard labels, `"soft"` for label distributions, `"distill"` for a teacher.
-
-    Raises:
-        ValueError: if the method is unknown.
-
-    Example:
-        >>> default_recipe("ean"), default_recipe("efficientface", "soft")
-        ('ean_paper', 'efficientface_rafdb')
-    """
-    from kerafer.training.papers import DEFAULTS
-
-    if method not in DEFAULTS:
-        raise ValueError(f"`method` must be one of {', '.join(DEFAULTS)}. Received: method={method!r}")
-    return next(chosen for pattern, chosen in DEFAULTS[method].items() if fnmatch.fnmatch(model, pattern))
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {

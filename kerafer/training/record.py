@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ def find_record(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     path = out / RECORD_FILE
     if path.exists():
         record = read_json(path)
+        settings = json.loads(json.dumps(settings))  # as they look when they have been written and read: no tuples
         if record["settings"] != settings:
             raise ValueError(
                 f"{out} holds a run with other settings: {', '.join(_changed(record['settings'], settings))} differ. "

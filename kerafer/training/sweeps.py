@@ -16,7 +16,7 @@ from kerafer.files import replacing, write_json
 from kerafer.loading import LoadedModel, load_model
 from kerafer.plots import sweep_curve
 from kerafer.training.distributions import Distributions
-from kerafer.training.iterative import TEACHER_FOLDER, distill
+from kerafer.training.iterative import TEACHER_FOLDER, check_transfer, distill
 from kerafer.training.loop import train
 from kerafer.training.recipes import TrainingRecipe
 from kerafer.training.record import TrainingRun, versions
@@ -56,6 +56,7 @@ def sweep_distillation(
     teacher: TrainingRecipe | LoadedModel | Sequence[LoadedModel],
     pairs: Sequence[tuple[float, float]] = TABLE_2,
     rounds: int | None = None,
+    weights: str | None = None,
     seed: int = 0,
     verbose: int = 1,
     **options: Any,
@@ -71,6 +72,7 @@ def sweep_distillation(
         teacher: as in `distill`; one that is trained here is trained once.
         pairs: (alpha, T) of each transfer.
         rounds: as in `distill`.
+        weights: as in `distill`.
         seed: decides all trainings.
         verbose: as in `train`.
         **options: of `train`.
@@ -78,31 +80,46 @@ def sweep_distillation(
     Returns:
         The table.
 
+    Raises:
+        ValueError: as `distill`, or if a pair is out of range, or there is none.
+
     Reference:
         EAN, Table 2.
     """
     out = Path(out)
+    check_transfer(recipe, rounds)
+    settings = [{"alpha": alpha, "temperature": temperature} for alpha, temperature in pairs]
+    _check_settings("pairs", recipe, settings)
     if isinstance(teacher, TrainingRecipe):
-        run = train(name, data, validation, teacher, out / TEACHER_FOLDER, seed=seed, verbose=verbose, **options)
+        run = train(
+            name,
+            data,
+            validation,
+            teacher,
+            out / TEACHER_FOLDER,
+            seed=seed,
+            weights=weights,
+            verbose=verbose,
+            **options,
+        )
         teacher = load_model(run.path("best"))
 
     def one(constants: Mapping[str, float], folder: Path) -> TrainingRun:
-        settings = replace(recipe, **constants)
         done = distill(
             name,
             data,
             validation,
-            settings,
+            replace(recipe, **constants),
             folder,
             teacher=teacher,
             rounds=rounds,
+            weights=weights,
             seed=seed,
             verbose=verbose,
             **options,
         )
         return done.best
 
-    settings = [{"alpha": alpha, "temperature": temperature} for alpha, temperature in pairs]
     return _sweep(settings, one, out, validation, f"{name}: alpha and T of the transfer from teacher to student")
 
 
@@ -137,7 +154,7 @@ def sweep_combo(
         The table.
 
     Raises:
-        ValueError: if the recipe has no Combo loss.
+        ValueError: if the recipe has no Combo loss, or a beta is out of range, or there is none.
 
     Reference:
         LFER-LDL, section 2.4.1, Figures 6 and 7.
@@ -146,14 +163,15 @@ def sweep_combo(
         raise ValueError(
             f"`recipe` must have a `combo_weight` above 0, such as lfer_rafdb. Received: {recipe.name!r} with 0"
         )
+    settings = [{"combo_beta": float(beta)} for beta in betas]
+    _check_settings("betas", recipe, settings)
 
     def one(constants: Mapping[str, float], folder: Path) -> TrainingRun:
-        settings = replace(recipe, **constants)
         return train(
             name,
             data,
             validation,
-            settings,
+            replace(recipe, **constants),
             folder,
             seed=seed,
             distributions=distributions,
@@ -161,8 +179,15 @@ def sweep_combo(
             **options,
         )
 
-    settings = [{"combo_beta": float(beta)} for beta in betas]
     return _sweep(settings, one, Path(out), validation, f"{name}: beta of Combo loss")
+
+
+def _check_settings(name: str, recipe: TrainingRecipe, settings: Sequence[Mapping[str, float]]) -> None:
+    """Refuse values that a run would refuse, before the first one."""
+    if not settings:
+        raise ValueError(f"`{name}` must hold one setting or more. Received: none")
+    for constants in settings:
+        replace(recipe, **constants)
 
 
 def _sweep(

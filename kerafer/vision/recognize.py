@@ -11,7 +11,7 @@ import numpy as np
 
 from kerafer.images import read_image
 from kerafer.loading import LoadedModel, load_model
-from kerafer.preprocess import as_rgb
+from kerafer.preprocess import Preprocessing, as_rgb
 from kerafer.vision.detect import Face, FaceDetector, MTCNNDetector
 from kerafer.vision.draw import annotate
 
@@ -131,9 +131,7 @@ class Recognizer:
         contract = self.loaded.card.preprocessing
         if not crops:
             return np.zeros((0, len(self.loaded.card.labels)), np.float32)
-        return self.loaded.runner.predict(
-            np.stack([contract(contract.crop_face(image, face.box)) for image, face in crops])
-        )
+        return self.loaded.runner.predict(np.stack([contract(_cut(contract, image, face)) for image, face in crops]))
 
     def _recognized(self, face: Face, probabilities: np.ndarray) -> RecognizedFace:
         labels = self.loaded.card.labels
@@ -145,3 +143,11 @@ def _checked(image: np.ndarray) -> np.ndarray:
     if np.asarray(image).dtype != np.uint8:
         raise ValueError(f"`images` must be uint8 arrays, 0 to 255. Received: {np.asarray(image).dtype}")
     return as_rgb(image)
+
+
+def _cut(contract: Preprocessing, image: np.ndarray, face: Face) -> np.ndarray:
+    """Cut a face as the model's training faces were cut; a detector without landmarks leaves it upright."""
+    eyes = [face.landmarks.get(name) for name in ("left_eye", "right_eye")]
+    if contract.aligned and None not in eyes and eyes[0] != eyes[1]:
+        return contract.crop_aligned(image, face.box, *eyes)
+    return contract.crop_face(image, face.box)

@@ -18,10 +18,10 @@ import numpy as np
 
 from kerafer import __version__
 from kerafer.data.align.faces import COLUMNS, PARTIAL
-from kerafer.data.pictures import SUFFIXES
+from kerafer.data.pictures import ALIGNED, SUFFIXES
 from kerafer.files import read_json, replacing, write_json
 
-SETTINGS, JOURNAL, MANIFEST = "align.json", "journal.jsonl", "manifest.csv"
+SETTINGS, JOURNAL, MANIFEST = ALIGNED, "journal.jsonl", "manifest.csv"
 
 
 def pictures(src: Path) -> tuple[list[str], str, int]:
