@@ -239,7 +239,21 @@ def percent(row: dict[str, Any], name: str) -> str:
 
 def stream() -> str:
     """Return a sentence about a large data set that stays on disk."""
-    return ""
+    measured = read("stream")
+    disk, start, end = (
+        measured["from_disk"],
+        measured["from_disk"]["memory_mib"][0],
+        measured["from_disk"]["memory_mib"][-1],
+    )
+    return (
+        f"{measured['images']:,} generated pictures stream from disk in bounded memory: one epoch, shuffled and "
+        f"augmented for EAN, ran at {disk['images_per_second']:,} images a second, "
+        f"{measured['pipeline_to_training']} times what its training consumes on {measured['cores']} CPU cores, and "
+        f"the process's own memory went from {start['anon']:.0f} to {end['anon']:.0f} MiB; with a tenth of them "
+        f"it ended at {measured['a_tenth']['memory_mib_at_the_end']['anon']:.0f} MiB. Opening every picture once took "
+        f"{measured['scan_seconds']:.0f} s, decoding them into the cache {measured['decode_seconds']:.0f} s "
+        "(`results/stream.json`)."
+    )
 
 
 def soft_labels() -> str:
@@ -254,8 +268,8 @@ def soft_labels() -> str:
     recipe = measured["recipe"]
     return (
         f"EAN on {measured['training']}; {measured['split']}; mean of {measured['seeds']} seeds and their range. Every "
-        f"method makes {recipe['epochs']} epochs of the same steps (recipe `cosine`); nothing is chosen on the measured "
-        "split. The last column counts what most FER+ voters say as right.\n\n"
+        f"method makes {recipe['epochs']} epochs of the same steps (recipe `cosine`); nothing is chosen on the "
+        "measured split. The last column counts what most FER+ voters say as right.\n\n"
         + table(["learned from", "accuracy", "against hard labels", "accuracy by FER+ votes"], rows)
         + "\n\nFrom `results/soft_labels.json`."
     )

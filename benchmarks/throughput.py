@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -126,19 +126,10 @@ def with_keras(data: FaceDataset) -> tuple[dict[str, Any], Turn]:
         .prefetch(tf.data.AUTOTUNE)
     )
 
-    def compiled(jit_compile: bool | str) -> keras.Model:
-        model = ean()
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer(), loss, metrics=["accuracy"], jit_compile=jit_compile)
-        timed_fit(model, batches, WARM_UP)
-        return model
-
-    # Keras's own choice, and the one that kerafer makes on a CPU: the faster counts
-    tried = {str(jit): timed_fit(compiled(jit), batches, 10)["images_per_second"] for jit in ("auto", False)}
-    chosen = "auto" if tried["auto"] > tried["False"] else False
-    model = compiled(chosen)
-    facts = {"jit_compile": chosen, "tried_jit_compile": {k: round(v) for k, v in tried.items()}}
-    return facts, lambda steps: timed_fit(model, batches, steps)
+    model = ean()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer(), loss, metrics=["accuracy"])
+    return {"jit_compile": model.jit_compile}, lambda steps: timed_fit(model, batches, steps)
 
 
 WORKERS = {"kerafer": with_kerafer, "keras": with_keras}
@@ -188,21 +179,24 @@ class Contender:
 
 def torch_arrays(data: FaceDataset, path: Path) -> None:
     """Write what `torch_ean.py` needs: pictures, the weights that all start from, and a proof of the same network."""
-    model = ean(padding="symmetric")
+    state, proof = torch_state(ean(), "state"), ean(padding="symmetric")  # PyTorch's padding
+    # weights of a trained network: an untrained one gives logits near 0 for anything
+    proof.set_weights(ean(weights="fer2013").get_weights())
     probe = data.inputs(kerafer.model_spec("ean").preprocessing, slice(16))
-    logits = keras.ops.convert_to_numpy(model(probe, training=False))
-    np.savez(path, images=data.images, labels=data.labels, probe=probe, logits=logits, **torch_state(model))
+    logits = keras.ops.convert_to_numpy(proof(probe, training=False))
+    arrays = {"images": data.images, "labels": data.labels, "probe": probe, "logits": logits}
+    np.savez(path, **arrays, **state, **torch_state(proof, "proof"))
 
 
-def torch_state(model: keras.Model) -> dict[str, np.ndarray]:
-    """Return EAN's weights under PyTorch's names, each with `state/` before it."""
+def torch_state(model: keras.Model, prefix: str) -> dict[str, np.ndarray]:
+    """Return EAN's weights under PyTorch's names, each with `PREFIX/` before it."""
     names = torch_names() | {f"block{n}_eca_conv": f"f.{n + 2}.b.8.conv" for n in range(1, 7)}
     state = {}
     for layer in model.layers:
         values = layer.get_weights()
         if not values:
             continue
-        name = f"state/{names[layer.name]}"
+        name = f"{prefix}/{names[layer.name]}"
         if isinstance(layer, keras.layers.BatchNormalization):
             for part, value in zip(("weight", "bias", "running_mean", "running_var"), values, strict=True):
                 state[f"{name}.{part}"] = value
@@ -229,15 +223,14 @@ def compare(source: str, data: FaceDataset, torch: str | None, rounds: int, step
     """
     own = [sys.executable, str(Path(__file__).resolve()), "--data", source, "--worker"]
     with ExitStack() as stack:
-        contenders = {name: Contender([*own, name]) for name in WORKERS}
+        contenders = {name: stack.enter_context(closing(Contender([*own, name]))) for name in WORKERS}
         if torch is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             torch_arrays(data, folder / "arrays.npz")
             options = ["--arrays", str(folder / "arrays.npz"), "--threads", str(os.cpu_count())]
-            contenders["pytorch"] = Contender([torch, str(HERE / "torch_ean.py"), *options])
-            check_same(contenders["pytorch"].facts)
-        for contender in contenders.values():
-            stack.callback(contender.close)
+            started = stack.enter_context(closing(Contender([torch, str(HERE / "torch_ean.py"), *options])))
+            check_same(started.facts)
+            contenders["pytorch"] = started
         turns: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
         for number in range(rounds):
             order = list(contenders)[number % len(contenders) :] + list(contenders)[: number % len(contenders)]

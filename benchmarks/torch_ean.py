@@ -3,9 +3,10 @@
 python benchmarks/torch_ean.py --arrays FILE.npz --threads 2
 
 It runs under an interpreter that has torch and numpy, and needs nothing else. The file holds `images` (n, 48, 48)
-uint8, `labels` (n,), a state of this network under `state/NAME`, and `probe` (m, 44, 44, 3) float32 with the `logits`
-(m, 7) that the network must give for it. It tries what a user would try (memory format, `torch.compile`, workers of
-the loader), prints one line of JSON, and then, for each number of steps that it reads, trains and prints another.
+uint8, `labels` (n,), the weights to start from under `state/NAME`, and trained ones under `proof/NAME` with the
+`logits` (m, 7) that they must give for `probe` (m, 44, 44, 3) float32. It tries what a user would try (memory format,
+`torch.compile`, workers of the loader), prints one line of JSON, and then, for each number of steps that it reads,
+trains and prints another.
 """
 
 from __future__ import annotations
@@ -145,10 +146,10 @@ class Trainer:
         return {"images_per_second": rate, "loss": sum(losses) / steps}
 
 
-def network(arrays: dict[str, np.ndarray]) -> Network:
-    """Return the network with the file's weights."""
-    made = Network()
-    state = {k.removeprefix("state/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("state/")}
+def network(arrays: dict[str, np.ndarray], which: str = "state") -> Network:
+    """Return the network with weights of the file."""
+    made, prefix = Network(), f"{which}/"
+    state = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)}
     counters = {k: v for k, v in made.state_dict().items() if k.endswith("num_batches_tracked")}
     made.load_state_dict({**state, **counters})
     return made
@@ -157,7 +158,7 @@ def network(arrays: dict[str, np.ndarray]) -> Network:
 def difference(arrays: dict[str, np.ndarray]) -> float:
     """Return how far the network's logits for the probe are from those of the file, at most."""
     with torch.no_grad():
-        given = network(arrays).eval()(torch.from_numpy(arrays["probe"]).permute(0, 3, 1, 2))
+        given = network(arrays, "proof").eval()(torch.from_numpy(arrays["probe"]).permute(0, 3, 1, 2))
     return float(np.abs(given.numpy() - arrays["logits"]).max())
 
 

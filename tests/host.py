@@ -2,8 +2,6 @@
 
 import os
 import sys
-from dataclasses import replace
-from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -16,13 +14,16 @@ if __name__ == "__main__":
     number, count = join_hosts()
     # Trained weights: in an untrained network so many activations lie at a ReLU's kink that float rounding alone
     # decides between two gradients, on one host as on two.
-    settings = recipe("cosine", epochs=2, warmup_epochs=0, average_epochs=0.5, learning_rate=0.01, batch_size=20)
-    splits, folder = (synthetic(60), synthetic(33, seed=1, split="public")), Path(sys.argv[1])
-    same = {"size": (32, 32), "weights": "fer2013", "verbose": 0}
-    run = kerafer.train("ean", *splits, settings, folder / "hard", **same)
-    shipped = kerafer.load_model("ean", weights="fer2013")
-    soft = replace(settings, epochs=1, loss="kl", combo_weight=1.0)
-    kerafer.train_with_distributions("ean", *splits, soft, folder / "soft", generator=shipped, **same)
-    taught = replace(settings, epochs=1, loss="distillation")
-    kerafer.distill("ean", *splits, taught, folder / "taught", teacher=shipped, rounds=1, **same)
-    print(f"host {number} of {count}", run.record["result"]["last"])
+    settings = recipe("lfer_rafdb", epochs=2, batch_size=20, mixup=0.2)
+    run = kerafer.train_with_distributions(
+        "ean",
+        synthetic(60),
+        synthetic(33, seed=1, split="public"),
+        settings,
+        sys.argv[1],
+        generator=kerafer.load_model("ean", weights="fer2013"),
+        size=(32, 32),
+        weights="fer2013",
+        verbose=0,
+    )
+    print(f"host {number} of {count}", run.student.record["result"]["last"])

@@ -132,7 +132,7 @@ def test_the_teachers_output_takes_no_gradient():
     import tensorflow as tf
 
     weight = keras.Variable(np.float32(1.0))
-    model = learner("distillation", lambda x: TEACHER * weight)
+    model = learner("distillation", lambda x: weight * TEACHER)
     with tf.GradientTape() as tape:
         loss = model.compute_loss(STUDENT, HARD, model(STUDENT, training=True), training=True)
     of_student, of_teacher = tape.gradient(loss, [model.student.trainable_variables[0].value, weight.value])

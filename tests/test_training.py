@@ -13,13 +13,14 @@ import keras
 import numpy as np
 import pytest
 import small
+from conftest import ROOT
 
 import kerafer
 from kerafer.data.samples import synthetic, write_synthetic_csv
 from kerafer.training import Distributions, recipe, train
 from kerafer.training import loop as module
 
-SETTINGS = recipe("cosine", epochs=8, warmup_epochs=1, average_epochs=1.0, batch_size=35)
+SETTINGS = recipe("cosine", epochs=7, warmup_epochs=1, average_epochs=1.0, batch_size=35)
 QUICK = recipe("ean_paper", epochs=2, batch_size=35, learning_rate=0.1)
 SIZE = (32, 32)
 
@@ -32,7 +33,7 @@ def small_models():
 
 @pytest.fixture(scope="module")
 def data():
-    return synthetic(210), synthetic(70, seed=1, split="public")
+    return synthetic(140), synthetic(70, seed=1, split="public")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_a_run_leaves_everything_a_reader_needs(finished, data):
     assert record["settings"]["data"]["training"]["sha256"] == data[0].checksum()
     assert record["versions"]["kerafer"] == kerafer.__version__
     rows = history(finished.folder)
-    assert [int(row["epoch"]) for row in rows] == list(range(1, 9))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 8))
     assert float(rows[-1]["val_accuracy"]) == record["result"]["last"]["val_accuracy"]
 
 
@@ -166,10 +167,15 @@ def test_a_run_stopped_before_its_record_is_completed(data, tmp_path, finished):
 
 SOFT = np.random.default_rng(0).dirichlet(np.ones(7), 70).astype(np.float32)
 INTERRUPTED = {
-    "adam": {"optimizer": "adam", "learning_rate": 0.01, "plateau_patience": 1},
-    "half, averaged": {"dtype_policy": "mixed_float16", "average_epochs": 1.0, "schedule": "steps", "step_epochs": 2},
-    "balanced, mixed": {"sampling": "balanced", "mixup": 0.4, "nesterov": True},
-    "soft, combo": {"loss": "kl", "combo_weight": 1.0, "weight_decay": 1e-4},
+    "adam": {"optimizer": "adam", "learning_rate": 0.01, "plateau_patience": 1, "sampling": "balanced", "mixup": 0.4},
+    "half precision": {
+        "dtype_policy": "mixed_float16",
+        "average_epochs": 1.0,
+        "schedule": "steps",
+        "step_epochs": 2,
+        "loss": "kl",
+        "combo_weight": 1.0,
+    },
 }
 
 
@@ -201,8 +207,8 @@ def test_stopped_after_an_epoch_it_ends_as_if_nothing_had_happened(kind, few, tm
 
 # The plateau patience of 1 makes the schedule's counters matter to what follows an interruption.
 RESUMED = {
-    "plateau": ["--recipe", "ean_paper", "--epochs", "5", "--learning-rate", "0.3", "--set", "plateau_patience=1"],
-    "averaged": ["--recipe", "cosine", "--epochs", "5"],
+    "plateau": ["--recipe", "ean_paper", "--learning-rate", "0.3", "--set", "plateau_patience=1"],
+    "averaged": ["--recipe", "cosine", "--set", "warmup_epochs=1"],
 }
 
 
@@ -212,9 +218,10 @@ def test_sigkill_mid_epoch_changes_nothing(kind, tmp_path):
     csv_file = write_synthetic_csv(tmp_path / "fer2013.csv", train=700, public=35)
 
     def start(out):
-        command = [sys.executable, "-m", "kerafer", "train", "ean", "--data", f"fer2013:{csv_file}", "--json"]
-        options = [*RESUMED[kind], "--batch-size", "35", "--size", "32", "--seed", "5", "--out", str(out)]
-        return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        command = [sys.executable, "-m", "small", "train", small.NAME, "--data", f"fer2013:{csv_file}", "--json"]
+        options = [*RESUMED[kind], "--epochs", "5", "--batch-size", "35", "--seed", "5", "--out", str(out)]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
+        return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     first = start(whole)
@@ -243,13 +250,13 @@ def test_other_versions_are_told(base, few, tmp_path):
 # Settings that change what is computed
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_half_precision_trains_and_is_kept_in_single(policy, few, tmp_path):
-    settings = replace(QUICK, epochs=4, dtype_policy=policy, average_epochs=1.0)
+    settings = replace(QUICK, epochs=3, dtype_policy=policy, average_epochs=1.0)
     run = train(small.NAME, *few, settings, tmp_path / "run", verbose=0)
     assert keras.config.dtype_policy().name == "float32"
     rows = history(run.folder)
-    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) - 0.05
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) - 0.01
     last = kerafer.load_model(run.folder)
     assert {layer.dtype_policy.name for layer in last.model.layers} == {"float32"}
     assert {w.dtype for w in last.model.weights} == {"float32"}
@@ -262,9 +269,8 @@ def test_half_precision_trains_and_is_kept_in_single(policy, few, tmp_path):
     assert 1e-5 < np.abs(raw - averaged).max() < 1  # what is kept is the average, not the last step
 
 
-@pytest.mark.parametrize("name", [small.NAME, small.GRAY])
-def test_normalised_by_the_data(name, few, tmp_path):
-    run = train(name, *few, replace(QUICK, normalization="data"), tmp_path / "run", verbose=0)
+def test_normalised_by_the_data(few, tmp_path):
+    run = train(small.NAME, *few, replace(QUICK, normalization="data"), tmp_path / "run", verbose=0)
     best = kerafer.load_model(run.path("best"))
     pixels = few[0].images / 255
     assert best.card.preprocessing.mean == pytest.approx((pixels.mean(),) * 3)

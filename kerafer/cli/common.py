@@ -82,6 +82,10 @@ def reader_option(text: str) -> tuple[str, Any]:
 def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `add_reading` as every reader takes them."""
     votes = {"votes": arguments.votes} if getattr(arguments, "votes", None) else {}
+    if votes and not arguments.data.startswith("fer2013:"):
+        raise ValueError(
+            f"`--votes` goes with fer2013:PATH; ferplus:PATH holds its votes (--ferplus). Received: {arguments.data!r}"
+        )
     return {
         "on_error": arguments.on_error,
         "drop_black": arguments.drop_black,

@@ -72,7 +72,7 @@ def add(verbs: Any) -> None:
         actions,
         "combo",
         "train with each beta of LFER-LDL's Figures 6 and 7",
-        "kerafer sweep combo lfer_ldl --data rafdb:RAF-DB --validation test --generator runs/ldg --out runs/beta",
+        "kerafer sweep combo lfer --data rafdb:RAF-DB --validation test --generator runs/ldg --out runs/beta",
         _sweep_combo,
     )
     verb.add_argument("model", help="a model of `kerafer list`")
@@ -205,9 +205,10 @@ def _sweep_combo(arguments: argparse.Namespace) -> int:
     from kerafer.loading import load_model
     from kerafer.training import generate_distributions, sweep_combo, train
     from kerafer.training.recipes import SOFT_LOSSES
-    from kerafer.training.sweeps import BETAS
+    from kerafer.training.sweeps import BETAS, combo_settings
 
-    chosen = chosen_recipe(arguments, "lfer_rafdb")
+    chosen, betas = chosen_recipe(arguments, "lfer_rafdb"), arguments.betas or BETAS
+    combo_settings(chosen, betas)  # refuses before a generator is trained
     data, validation = training_splits(arguments, arguments.model)
     out = Path(arguments.out or f"runs/{arguments.model}-sweep-combo-{arguments.seed}")
     options = training_options(arguments)
@@ -229,7 +230,6 @@ def _sweep_combo(arguments: argparse.Namespace) -> int:
             )
             generator = load_model(run.path("best"))
         made = generate_distributions(generator, data, arguments.cache or out, progress=not arguments.json)
-    betas = arguments.betas or BETAS
     swept = sweep_combo(
         arguments.model,
         data,

@@ -13,6 +13,10 @@ SOFT_LOSSES = ("label_distribution", "kl")
 """Losses that learn from a distribution for each image."""
 
 LOSSES = ("cross_entropy", *SOFT_LOSSES, "distillation")
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("plateau", "cosine", "steps", "constant")
+SAMPLINGS = ("shuffle", "balanced")
+NORMALIZATIONS = ("spec", "data")
 DTYPE_POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
@@ -29,7 +33,8 @@ class TrainingRecipe:
         optimizer: `"sgd"` or `"adam"`.
         momentum: of SGD.
         nesterov: whether SGD looks ahead.
-        weight_decay: decoupled decay per step, times the learning rate.
+        weight_decay: decoupled decay per step, times the learning rate; one that PyTorch's SGD adds to the gradient
+            is ``1 / (1 - momentum)`` times as large here.
         schedule: `"plateau"` (times `plateau_factor` when the training loss stalls), `"cosine"` (down to 0), `"steps"`
             (times `step_factor` every `step_epochs`) or `"constant"`.
         warmup_epochs: epochs of linear increase before the cosine.
@@ -89,36 +94,38 @@ class TrainingRecipe:
     dtype_policy: str = "float32"
 
     def __post_init__(self) -> None:
+        augmentations = ", ".join(AUGMENTATIONS)
         checks = {
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 1,
-            "learning_rate": 0 < self.learning_rate < math.inf,
-            "optimizer": self.optimizer in ("sgd", "adam"),
-            "momentum": 0 <= self.momentum < 1,
-            "weight_decay": 0 <= self.weight_decay < math.inf,
-            "schedule": self.schedule in ("plateau", "cosine", "steps", "constant"),
-            "warmup_epochs": 0 <= self.warmup_epochs < max(self.epochs, 1),
-            "plateau_factor": 0 < self.plateau_factor < 1,
-            "plateau_patience": self.plateau_patience >= 1,
-            "step_factor": 0 < self.step_factor < 1,
-            "step_epochs": self.step_epochs >= 1,
-            "augmentation": set(self.augmentation) <= set(AUGMENTATIONS),
-            "mixup": 0 <= self.mixup < math.inf,
-            "sampling": self.sampling in ("shuffle", "balanced"),
-            "normalization": self.normalization in ("spec", "data"),
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "loss": self.loss in LOSSES,
-            "combo_weight": 0 <= self.combo_weight < math.inf,
-            "combo_alpha": 0 <= self.combo_alpha <= 1,
-            "combo_beta": 0 <= self.combo_beta <= 1,
-            "alpha": 0 <= self.alpha <= 1,
-            "temperature": 0 < self.temperature < math.inf,
-            "average_epochs": self.average_epochs is None or self.average_epochs > 0,
-            "dtype_policy": self.dtype_policy in DTYPE_POLICIES,
+            "epochs": (self.epochs >= 1, "1 or more"),
+            "batch_size": (self.batch_size >= 1, "1 or more"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
+            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
+            "momentum": (0 <= self.momentum < 1, "0 or more, and below 1"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
+            "schedule": (self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
+            "warmup_epochs": (0 <= self.warmup_epochs < self.epochs, f"0 or more, and below epochs={self.epochs}"),
+            "plateau_factor": (0 < self.plateau_factor < 1, "above 0 and below 1"),
+            "plateau_patience": (self.plateau_patience >= 1, "1 or more"),
+            "step_factor": (0 < self.step_factor < 1, "above 0 and below 1"),
+            "step_epochs": (self.step_epochs >= 1, "1 or more"),
+            "augmentation": (set(self.augmentation) <= set(AUGMENTATIONS), f"among {augmentations}"),
+            "mixup": (0 <= self.mixup < math.inf, "0 or more"),
+            "sampling": (self.sampling in SAMPLINGS, f"one of {', '.join(SAMPLINGS)}"),
+            "normalization": (self.normalization in NORMALIZATIONS, f"one of {', '.join(NORMALIZATIONS)}"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "0 or more, and below 1"),
+            "loss": (self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
+            "combo_weight": (0 <= self.combo_weight < math.inf, "0 or more"),
+            "combo_alpha": (0 <= self.combo_alpha <= 1, "in [0, 1]"),
+            "combo_beta": (0 <= self.combo_beta <= 1, "in [0, 1]"),
+            "alpha": (0 <= self.alpha <= 1, "in [0, 1]"),
+            "temperature": (0 < self.temperature < math.inf, "above 0"),
+            "average_epochs": (self.average_epochs is None or self.average_epochs > 0, "above 0, or None"),
+            "dtype_policy": (self.dtype_policy in DTYPE_POLICIES, f"one of {', '.join(DTYPE_POLICIES)}"),
         }
-        for field, fine in checks.items():
+        for field, (fine, expected) in checks.items():
             if not fine:
-                raise ValueError(f"`{field}` of a recipe is out of range. Received: {field}={getattr(self, field)!r}")
+                received = getattr(self, field)
+                raise ValueError(f"`{field}` of a recipe must be {expected}. Received: {field}={received!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

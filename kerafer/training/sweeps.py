@@ -159,12 +159,7 @@ def sweep_combo(
     Reference:
         LFER-LDL, section 2.4.1, Figures 6 and 7.
     """
-    if recipe.combo_weight == 0:
-        raise ValueError(
-            f"`recipe` must have a `combo_weight` above 0, such as lfer_rafdb. Received: {recipe.name!r} with 0"
-        )
-    settings = [{"combo_beta": float(beta)} for beta in betas]
-    _check_settings("betas", recipe, settings)
+    settings = combo_settings(recipe, betas)
 
     def one(constants: Mapping[str, float], folder: Path) -> TrainingRun:
         return train(
@@ -180,6 +175,17 @@ def sweep_combo(
         )
 
     return _sweep(settings, one, Path(out), validation, f"{name}: beta of Combo loss")
+
+
+def combo_settings(recipe: TrainingRecipe, betas: Sequence[float]) -> list[dict[str, float]]:
+    """Return what `sweep_combo` sets for each run, or refuse it before anything is trained."""
+    if recipe.combo_weight == 0:
+        raise ValueError(
+            f"`recipe` must have a `combo_weight` above 0, such as lfer_rafdb. Received: {recipe.name!r} with 0"
+        )
+    settings = [{"combo_beta": float(beta)} for beta in betas]
+    _check_settings("betas", recipe, settings)
+    return settings
 
 
 def _check_settings(name: str, recipe: TrainingRecipe, settings: Sequence[Mapping[str, float]]) -> None:
