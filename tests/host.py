@@ -1,10 +1,6 @@
 """One host of a training on JAX, started by test_hosts.py: python host.py FOLDER (Keras's variables say which)."""
 
-import os
 import sys
-
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_PLATFORMS"] = "cpu"
 
 import kerafer
 from kerafer.data.samples import synthetic

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from layouts import LAYOUTS, NUMBER, save
 
-from kerafer.cli.data import option
+from kerafer.cli.common import reader_option
 from kerafer.cli.main import main
 from kerafer.data import check as checking
 from kerafer.data.check import check_data, draw_check, split_names
@@ -70,8 +70,8 @@ def test_options_reach_the_reader(tmp_path, capsys):
     assert found["train"]["images"] + found["test"]["images"] == 32
     assert main([*arguments, "--option", "folds=99"]) == 2
     assert "folds=99" in capsys.readouterr().err
-    assert option("a=true") == ("a", True)
-    assert option("a=b") == ("a", "b")
+    assert reader_option("a=true") == ("a", True)
+    assert reader_option("a=b") == ("a", "b")
     with pytest.raises(SystemExit):
         main([*arguments, "--option", "folds"])
     for i in range(10):

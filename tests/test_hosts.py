@@ -24,7 +24,13 @@ def start(folder, number=0, count=1, port=0):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **(cluster if count > 1 else {}), "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "JAX_PLATFORMS": "cpu",
+            **(cluster if count > 1 else {}),
+            "PYTHONPATH": str(ROOT),
+        },
     )
 
 

@@ -122,6 +122,13 @@ def test_a_stream_is_measured(benchmark, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "a").iterdir() if path.is_dir()] == ["data"]  # no cache is left
 
 
+def test_tensorflow_has_nothing_to_tune(benchmark, faces, monkeypatch):
+    monkeypatch.setattr(benchmark, "BATCH", 4)
+    stream = benchmark.batches_of(faces, 0).to_tf(2, 5)
+    assert stream.options().autotune.enabled is False
+    assert stream.cardinality() == 3
+
+
 def test_forgotten_files_are_read_again(benchmark, tmp_path):
     np.save(tmp_path / "a.npy", np.full((4, 6, 5), 7, np.uint8))
     benchmark.forget([tmp_path / "a.npy"])

@@ -181,7 +181,11 @@ class TrainingBatches:
             made = tf.numpy_function(self.batch, [step], (tf.float32, tf.float32), stateful=False)
             return tuple(tf.ensure_shape(t, s.shape) for t, s in zip(made, signature, strict=True))
 
-        return steps.map(make, num_parallel_calls=THREADS, deterministic=True).prefetch(2 * THREADS)
+        batches = steps.map(make, num_parallel_calls=THREADS, deterministic=True).prefetch(2 * THREADS)
+        options = tf.data.Options()
+        # nothing is left to tune, and the tuner's thread can hold up the end of a `fit` by seconds
+        options.autotune.enabled = False
+        return batches.with_options(options)
 
 
 def _mixed(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

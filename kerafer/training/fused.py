@@ -1,7 +1,7 @@
 """A faster batch normalisation for training on TensorFlow, put in for the length of a training.
 
-Keras 3 normalises with separate operations; TensorFlow's fused kernel makes EAN's training on a CPU two to three
-times as fast (results/throughput.json). The model that is saved and exported keeps the standard layer.
+Keras 3 normalises with separate operations; TensorFlow's fused kernel makes EAN's training on a CPU nearly
+twice as fast (results/throughput.json). The model that is saved and exported keeps the standard layer.
 """
 
 from __future__ import annotations
