@@ -267,8 +267,8 @@ def soft_labels() -> str:
         rows.append([row["what"], percent(row, "accuracy"), verdict, percent(row, "ferplus_accuracy")])
     recipe = measured["recipe"]
     return (
-        f"EAN on {measured['training']}; {measured['split']}; mean of {measured['seeds']} seeds and their range. Every "
-        f"method makes {recipe['epochs']} epochs of the same steps (recipe `cosine`); nothing is chosen on the "
+        f"EAN on {measured['training']}; {measured['split']}; mean of {len(measured['seeds'])} seeds and their range. "
+        f"Every method makes {recipe['epochs']} epochs of the same steps (recipe `cosine`); nothing is chosen on the "
         "measured split. The last column counts what most FER+ voters say as right.\n\n"
         + table(["learned from", "accuracy", "against hard labels", "accuracy by FER+ votes"], rows)
         + "\n\nFrom `results/soft_labels.json`."

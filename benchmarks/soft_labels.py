@@ -32,7 +32,7 @@ from kerafer.training import (
     train,
 )
 
-IMAGES = 3000
+IMAGES, SLICE_SEED = 3000, 0
 RATE, DECAY = 0.1, 5e-4
 # LabelDistributionLoss is the cross-entropy over the number of classes: a rate as many times as high (and a decay as
 # many times lower) makes the very same steps.
@@ -51,7 +51,7 @@ def main() -> None:
     arguments = parser.parse_args()
     votes = {"votes": arguments.votes} if arguments.votes else {}
     whole, public = (kerafer.load_data(arguments.data, split, **votes) for split in ("train", "public"))
-    chosen = np.random.default_rng(0).choice(len(whole), IMAGES, replace=False)
+    chosen = np.random.default_rng(SLICE_SEED).choice(len(whole), IMAGES, replace=False)
     data = whole.take(np.sort(chosen))
     watched = public.take(np.arange(256))  # what a run shows after each epoch; nothing is chosen by it
     base = recipe(
@@ -77,9 +77,11 @@ def main() -> None:
         "soft_labels",
         {
             "model": "ean",
-            "training": f"{IMAGES} images of FER2013 train, drawn with seed 0, sha256 {data.checksum()[:16]}",
+            "training": f"{IMAGES} images of FER2013 train, drawn with seed {SLICE_SEED}, "
+            f"sha256 {data.checksum()[:16]}",
             "split": f"FER2013 public, {len(public)} images, one centre crop, last epoch",
-            "seeds": arguments.seeds,
+            "slice_seed": SLICE_SEED,
+            "seeds": list(range(arguments.seeds)),
             "recipe": base.to_dict(),
             "methods": rows,
         },
