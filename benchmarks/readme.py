@@ -269,7 +269,8 @@ def soft_labels() -> str:
     return (
         f"EAN on {measured['training']}; {measured['split']}; mean of {len(measured['seeds'])} seeds and their range. "
         f"Every method makes {recipe['epochs']} epochs of the same steps (recipe `cosine`); nothing is chosen on the "
-        "measured split. The last column counts what most FER+ voters say as right.\n\n"
+        "measured split. A generator's own training comes on top, and hard labels were not given that time, nor label "
+        "smoothing. The last column counts what most FER+ voters say as right.\n\n"
         + table(["learned from", "accuracy", "against hard labels", "accuracy by FER+ votes"], rows)
         + "\n\nFrom `results/soft_labels.json`."
     )

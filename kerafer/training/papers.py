@@ -17,6 +17,36 @@ PyTorch's SGD adds it to the gradient, so that a momentum of 0.9 makes it ten ti
 weights themselves.
 """
 
+_EFFICIENTFACE = TrainingRecipe(
+    name="efficientface_rafdb",
+    source="EfficientFace, section 4 and the authors' code, RAF-DB: SGD 0.1, batch 128, 100 epochs, a tenth "
+    "every 30, label distributions alone. (Its paper starts from MS-Celeb-1M weights.)",
+    epochs=100,
+    batch_size=128,
+    learning_rate=0.1,
+    weight_decay=SGD_DECAY,
+    schedule="steps",
+    step_epochs=30,
+    augmentation=_RAFDB_FACES,
+    loss="label_distribution",
+)
+
+_LFER = TrainingRecipe(
+    name="lfer_rafdb",
+    source="LFER-LDL section 2.2, RAF-DB: SGD 0.01, batch 32, 120 epochs, a tenth every 30, flip; KL with the "
+    "generator, and Combo loss with its best beta 0.2. The weight that joins them, 1, is ours: none is given.",
+    epochs=120,
+    batch_size=32,
+    learning_rate=0.01,
+    weight_decay=SGD_DECAY,
+    schedule="steps",
+    step_epochs=30,
+    augmentation=("random_crop", "flip"),
+    loss="kl",
+    combo_weight=1.0,
+    combo_beta=0.2,
+)
+
 RECIPES: dict[str, TrainingRecipe] = {
     r.name: r
     for r in (
@@ -57,44 +87,22 @@ RECIPES: dict[str, TrainingRecipe] = {
             plateau_patience=12,
             augmentation=("affine", "random_crop", "flip"),
         ),
-        TrainingRecipe(
-            name="efficientface_rafdb",
-            source="EfficientFace, section 4 and the authors' code, RAF-DB: SGD 0.1, batch 128, 100 epochs, a tenth "
-            "every 30, label distributions alone. (Its paper starts from MS-Celeb-1M weights.)",
-            epochs=100,
-            batch_size=128,
-            learning_rate=0.1,
-            weight_decay=SGD_DECAY,
-            schedule="steps",
-            step_epochs=30,
-            augmentation=_RAFDB_FACES,
-            loss="label_distribution",
-        ),
-        TrainingRecipe(
+        _EFFICIENTFACE,
+        replace(
+            _EFFICIENTFACE,
             name="efficientface_affectnet",
             source="as efficientface_rafdb, AffectNet-7: 20 epochs, a tenth every 5, classes balanced.",
             epochs=20,
-            batch_size=128,
-            learning_rate=0.1,
-            weight_decay=SGD_DECAY,
-            schedule="steps",
             step_epochs=5,
-            augmentation=_RAFDB_FACES,
             sampling="balanced",
-            loss="label_distribution",
         ),
-        TrainingRecipe(
+        replace(
+            _EFFICIENTFACE,
             name="efficientface_caers",
             source="as efficientface_rafdb, CAER-S: 400 epochs, a half every 50.",
             epochs=400,
-            batch_size=128,
-            learning_rate=0.1,
-            weight_decay=SGD_DECAY,
-            schedule="steps",
             step_factor=0.5,
             step_epochs=50,
-            augmentation=_RAFDB_FACES,
-            loss="label_distribution",
         ),
         TrainingRecipe(
             name="ldg",
@@ -108,34 +116,14 @@ RECIPES: dict[str, TrainingRecipe] = {
             step_epochs=8,
             augmentation=_RAFDB_FACES,
         ),
-        TrainingRecipe(
-            name="lfer_rafdb",
-            source="LFER-LDL section 2.2, RAF-DB: SGD 0.01, batch 32, 120 epochs, a tenth every 30, flip; KL with the "
-            "generator, and Combo loss with its best beta 0.2. The weight that joins them, 1, is ours: none is given.",
-            epochs=120,
-            batch_size=32,
-            learning_rate=0.01,
-            weight_decay=SGD_DECAY,
-            schedule="steps",
-            step_epochs=30,
-            augmentation=("random_crop", "flip"),
-            loss="kl",
-            combo_weight=1.0,
-            combo_beta=0.2,
-        ),
-        TrainingRecipe(
+        _LFER,
+        replace(
+            _LFER,
             name="lfer_affectnet",
             source="as lfer_rafdb, AffectNet: batch 64, a tenth every 10, classes balanced, beta 0.6.",
-            epochs=120,
             batch_size=64,
-            learning_rate=0.01,
-            weight_decay=SGD_DECAY,
-            schedule="steps",
             step_epochs=10,
-            augmentation=("random_crop", "flip"),
             sampling="balanced",
-            loss="kl",
-            combo_weight=1.0,
             combo_beta=0.6,
         ),
         TrainingRecipe(
