@@ -1,33 +1,32 @@
 # Each target sets up what it needs; run again, it starts at once.
 VENV ?= .venv
 PYTHON ?= python3
-SWIFTSHADER := $(CURDIR)/.cache/swiftshader
-LAVAPIPE := $(CURDIR)/.cache/lavapipe
-# A software Vulkan device, where one was fetched; a real one is used where its driver is installed and this is empty.
-VULKAN = $(if $(wildcard $(SWIFTSHADER)/ready),env LD_LIBRARY_PATH=$(SWIFTSHADER)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH)) VK_ICD_FILENAMES=$(SWIFTSHADER)/lib/vk_swiftshader_icd.json)
-# Another one for the runs in float16, which the one above cannot compute.
-FLOAT16 = $(if $(wildcard $(LAVAPIPE)/ready),env KERAFER_FP16_DEVICE=$(LAVAPIPE))
-RUN = $(VULKAN) $(FLOAT16) $(VENV)/bin/
+# What the rungs of `kerafer verify` run on; each is fetched into a folder of its own, without root, nothing installed.
+TOOLS := $(CURDIR)/.cache
+RUNGS := swiftshader lavapipe old_runtime mediapipe browser arm64
+RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
-.PHONY: help demo test quick lint results swiftshader lavapipe clean
+.PHONY: help demo test quick lint results verify verify-tools clean $(RUNGS)
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
 	@echo "make test         set up, then lint and all tests"
 	@echo "make quick        only the fast tests"
 	@echo "make results      measure the README's tables again (DATA=fer2013:PATH)"
-	@echo "make swiftshader  fetch a software Vulkan device for the GPU checks"
-	@echo "make lavapipe     fetch another that computes in float16, for the blocks' tests"
+	@echo "make verify       run every model and recipe on every rung: results/verify.csv (long)"
+	@echo "make verify-tools fetch what the rungs need: $(RUNGS)"
 
 $(VENV)/ready: setup.py pyproject.toml tools/setup.sh
 	tools/setup.sh $(VENV) $(PYTHON)
 	@touch $@
 
-swiftshader:
-	@tools/swiftshader.sh $(SWIFTSHADER)
+$(RUNGS):
+	@tools/$@.sh $(TOOLS)/$@
 
-lavapipe:
-	@tools/lavapipe.sh $(LAVAPIPE)
+verify-tools: $(RUNGS)
+
+verify: $(VENV)/ready verify-tools
+	$(RUN)python benchmarks/verify_zoo.py
 
 demo: $(VENV)/ready
 	@$(MAKE) --no-print-directory swiftshader || echo "going on without a Vulkan device: the GPU run will be left out"
@@ -36,11 +35,11 @@ demo: $(VENV)/ready
 demo-run:
 	$(RUN)kerafer demo --out demo
 
-test: $(VENV)/ready swiftshader lavapipe
+test: $(VENV)/ready verify-tools
 	@$(MAKE) --no-print-directory test-run
 
 test-run: lint
-	KERAFER_REQUIRE_GPU=1 $(RUN)python -m pytest -n 2
+	KERAFER_REQUIRE_RUNGS=1 $(RUN)python -m pytest -n 2
 
 quick: $(VENV)/ready
 	$(RUN)python -m pytest -n 2 -m "not slow"

@@ -18,13 +18,15 @@ setup(
     license_files=["LICENSE", "LICENSES/*"],
     python_requires=">=3.11",
     packages=find_packages(include=["kerafer", "kerafer.*"]),
-    package_data={"kerafer": ["pretrained/*.npz", "pretrained/*.json", "py.typed"]},
+    package_data={"kerafer": ["pretrained/*.npz", "pretrained/*.json", "verification/guests/*.html", "verification/guests/*.mjs", "py.typed"]},
     install_requires=[
         "tensorflow>=2.21",  # trains, and converts to .tflite
         "keras>=3.15",
         "tf-keras>=2.21",  # the twin that converts cleanly, and that quantization-aware training takes
         "tensorflow-model-optimization>=0.8.1",  # quantization-aware training
         "ai-edge-litert>=2.3",  # runs .tflite on the CPU and the GPU accelerator
+        "ai-edge-quantizer>=0.10",  # rounds weights after conversion, layer by layer
+        "flatbuffers>=24",  # writes .tflite files in fewer bytes, and their metadata
         "mtcnn>=1.0.0",  # finds faces; its weights are inside the wheel
         # headless: the other wheel wants libGL and X libraries that servers and containers lack, for windows that
         # kerafer never opens

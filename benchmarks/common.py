@@ -13,7 +13,13 @@ from kerafer.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-PACKAGES = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "mtcnn", "numpy")
+PACKAGES = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "ai-edge-quantizer", "mtcnn", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of kerafer, Python and the packages that may change a number."""
+    packages = {p: importlib.metadata.version(p) for p in PACKAGES}
+    return {"kerafer": kerafer.__version__, "python": platform.python_version(), **packages}
 
 
 def write_result(name: str, values: dict[str, Any]) -> Path:
@@ -23,11 +29,7 @@ def write_result(name: str, values: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     origin = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
-        "versions": {
-            "kerafer": kerafer.__version__,
-            "python": platform.python_version(),
-            **{p: importlib.metadata.version(p) for p in PACKAGES},
-        },
+        "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}, CPU only",
     }
     write_json(path, {**values, **origin})

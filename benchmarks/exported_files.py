@@ -35,6 +35,7 @@ def main() -> None:
             report = kerafer.verify(bundle.folder, data=data, progress=True)
             for file in report.files:
                 measured = kerafer.evaluate(kerafer.load_model(bundle.folder / file.name), data)
+                run = file.run("gpu_float32")
                 files.append(
                     {
                         "recipe": file.recipe,
@@ -46,9 +47,9 @@ def main() -> None:
                         "mean_difference": file.parity.mean_difference,
                         "agreement": file.parity.agreement,
                         "gpu_operators_refused": len(file.refused),
-                        "gpu_status": file.gpu.status,
-                        "gpu_device": file.gpu.device,
-                        "gpu_max_difference": file.gpu.max_difference,
+                        "gpu_status": run.status,
+                        "gpu_device": run.device,
+                        "gpu_max_difference": run.max_difference,
                         "verified": not file.failures,
                     }
                 )

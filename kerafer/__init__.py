@@ -30,6 +30,8 @@ _PUBLIC = {
     "evaluate": "kerafer.evaluation",
     "compare": "kerafer.evaluation",
     "robustness": "kerafer.evaluation",
+    "quantize": "kerafer.deployment",
+    "compare_recipes": "kerafer.deployment",
     "export": "kerafer.exporting",
     "verify": "kerafer.verification",
     "load_model": "kerafer.loading",

@@ -97,6 +97,15 @@ class Preprocessing:
         resize = (max(size[0], round(size[0] * ratios[0])), max(size[1], round(size[1] * ratios[1])))
         return replace(self, size=size, resize=resize)
 
+    def camera(self) -> Preprocessing:
+        """Return the contract of files that take camera bytes: the same picture, values of 0 to 1 not scaled further.
+
+        Example:
+            >>> Preprocessing(size=(44, 44), resize=(48, 48), std=(0.5, 0.5, 0.5)).camera().is_identity
+            True
+        """
+        return replace(self, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
     def face_square(self, box: Sequence[float]) -> tuple[float, float, float]:
         """Return the square cut for a face box.
 

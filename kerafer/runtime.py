@@ -1,6 +1,7 @@
 """One call for every way a model runs here: a Keras model, or a `.tflite` file on LiteRT's CPU kernels.
 
-The only file that imports LiteRT's interpreter. It imports nothing of ours, so that anything may use it.
+It imports nothing of ours, so that anything may use it. (`quantization.inner` looks inside files with an interpreter of
+its own.)
 """
 
 from __future__ import annotations
@@ -48,19 +49,23 @@ class LiteRTRunner:
     Args:
         path: the file.
         threads: CPU threads.
+        xnnpack: whether XNNPACK's kernels are used; without them LiteRT's built-in ones, as in older runtimes.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if LiteRT cannot read it, or it does not take one picture and give one vector.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, path: str | Path, threads: int = 1, *, xnnpack: bool = True) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no file {path}.")
         try:
-            self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            self.interpreter = Interpreter(
+                model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
+            )
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is not a .tflite file that LiteRT can run: {error}") from error

@@ -4,6 +4,8 @@ import zlib
 
 import numpy as np
 
+from kerafer.verification import stand_ins
+
 
 def det(name, shape):
     """Return the weight of a PyTorch state_dict name, in PyTorch's layout."""
@@ -26,39 +28,8 @@ def detx(n, height, width, channels, seed=0):
 
 
 def fill(model, seed=0, calibrate=True):
-    """Give a model random weights under which every layer matters and every picture has logits of its own.
-
-    With `calibrate` the moving statistics are those of a random batch, as after training; otherwise random too.
-    """
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        values = []
-        for weight in layer.weights:
-            shape, name = tuple(weight.shape), weight.name
-            if name == "gamma":  # below 1 on average, so that a deep network does not magnify rounding
-                value = rng.uniform(0.3, 1.0, shape)
-            elif name == "moving_variance":
-                value = rng.uniform(0.5, 1.5, shape)
-            elif len(shape) == 1:  # bias, beta, moving mean
-                value = rng.standard_normal(shape) * 0.1
-            else:
-                fan_in = np.prod(shape[:2] if "depthwise" in type(layer).__name__.lower() else shape[:-1])
-                value = rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)
-            values.append(value)
-        if values:
-            layer.set_weights(values)
-    if calibrate:
-        norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
-        momenta = [layer.momentum for layer in norms]
-        for layer in norms:
-            layer.momentum = 0.0
-        model(pictures(8, *model.input_shape[1:]), training=True)
-        for layer, momentum in zip(norms, momenta, strict=True):
-            layer.momentum = momentum
-            # a channel that hardly varies around its mean in so few pictures would magnify rounding
-            _, _, mean, variance = layer.get_weights()
-            layer.moving_variance.assign(np.maximum(variance, 0.1 + mean**2))
-    return model
+    """Give a model weights under which every layer matters; with `calibrate`, with the statistics of pictures."""
+    return stand_ins.fill(model, seed, pictures(8, *model.input_shape[1:]) if calibrate else None)
 
 
 def pictures(n, height, width, channels):

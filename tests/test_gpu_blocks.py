@@ -9,10 +9,11 @@ import pytest
 from kerafer import layers
 from kerafer.exporting import convert
 from kerafer.runtime import LiteRTRunner
-from kerafer.verification.gpu import FLOAT16_DEVICE, VulkanDevice, run_on_gpu
+from kerafer.verification.gpu import VulkanDevice, run_on_gpu
+from kerafer.verification.ladder import TOOLS
 from kerafer.verification.oplint import inspect_operators
 
-GPU_IS_REQUIRED = bool(os.environ.get("KERAFER_REQUIRE_GPU"))
+GPU_IS_REQUIRED = bool(os.environ.get("KERAFER_REQUIRE_RUNGS"))
 
 
 def turned_patches(x):
@@ -88,7 +89,7 @@ def inputs_and_file(tmp_path_factory):
 
 def demand(run):
     """Skip where there is no device, unless one is required."""
-    if run.status == "no device" and not GPU_IS_REQUIRED:
+    if run.status == "cannot run" and not GPU_IS_REQUIRED:
         pytest.skip(f"no device: {run.message}")
     assert run.status == "ok", run
 
@@ -119,16 +120,16 @@ def test_float16_is_really_float16(inputs_and_file):
     x, path = inputs_and_file(square_beyond_float16, (4, 4, 8))
     demand(run_on_gpu(path, x))
     run = run_on_gpu(path, x, precision="float16")
-    if run.status == "no device" and not GPU_IS_REQUIRED:
+    if run.status == "cannot run" and not GPU_IS_REQUIRED:
         pytest.skip(run.message)
     assert run.status == "wrong numbers", run
     assert "65504" in run.message
 
 
 def test_without_a_float16_device_nothing_is_claimed(monkeypatch, tmp_path):
-    monkeypatch.delenv(FLOAT16_DEVICE, raising=False)
+    monkeypatch.setenv(TOOLS, str(tmp_path))
     x = np.zeros((1, 4, 4, 8), np.float32)
-    assert run_on_gpu(tmp_path / "any.tflite", x, precision="float16").status == "no device"
+    assert run_on_gpu(tmp_path / "any.tflite", x, precision="float16").status == "cannot run"
     with pytest.raises(FileNotFoundError, match="make lavapipe"):
         run_on_gpu(tmp_path / "any.tflite", x, precision="float16", device=VulkanDevice(tmp_path))
     with pytest.raises(ValueError, match="float8"):

@@ -1,5 +1,6 @@
 """Verification finds what is wrong, and nothing where nothing is."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,12 +11,16 @@ import pytest
 
 import kerafer
 from kerafer.exporting import convert
+from kerafer.exporting.metadata import add_metadata
+from kerafer.exporting.slim import slim
 from kerafer.files import sha256, write_json
+from kerafer.quantization import UNTRAINED_RECIPES, export_recipe
+from kerafer.verification import RUNGS, RungRun
 from kerafer.verification.gpu import run_on_gpu
+from kerafer.verification.ladder import TOOLS
 from kerafer.verification.oplint import inspect_operators
-from kerafer.verification.report import GpuRun
 
-GPU_IS_REQUIRED = bool(os.environ.get("KERAFER_REQUIRE_GPU"))
+GPU_IS_REQUIRED = bool(os.environ.get("KERAFER_REQUIRE_RUNGS"))
 
 
 @pytest.fixture
@@ -26,26 +31,32 @@ def bundle(bundle_folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def report(bundle_folder):
-    return kerafer.verify(bundle_folder, require_gpu=GPU_IS_REQUIRED)
+    return kerafer.verify(bundle_folder, require=GPU_IS_REQUIRED)
 
 
 def test_a_good_bundle_passes(report):
     assert report.passed, report.table()
-    assert [file.recipe for file in report.files] == ["float32", "float16", "dynamic_int8", "static_int8"]
+    assert [file.recipe for file in report.files] == list(UNTRAINED_RECIPES)
     assert report.files[0].parity.max_difference < 1e-5
     assert json.loads(json.dumps(report.to_dict()))["passed"] is True
     assert "all files passed" in report.table()
 
 
 def test_float_files_run_on_the_gpu_accelerator(report):
-    for file in report.files[:2]:
-        assert not file.refused
-        if GPU_IS_REQUIRED:
-            assert file.gpu.status == "ok", file.gpu
-            assert file.gpu.max_difference < 1e-4
-            assert file.gpu.device
-        else:
-            assert file.gpu.status in ("ok", "no device"), file.gpu
+    tolerances = {"gpu_float32": 1e-4, "gpu_float16": 2e-2}
+    for file in report.files:
+        assert [run.rung for run in file.rungs] == list(tolerances)
+        for run in file.rungs:
+            if not export_recipe(file.recipe).runs_on_gpu:
+                assert run.status == "not meant for it"
+            elif GPU_IS_REQUIRED:
+                assert run.status == "ok", run
+                assert run.max_difference < tolerances[run.rung]
+                assert run.device
+            else:
+                assert run.status in ("ok", "cannot run"), run
+        if export_recipe(file.recipe).runs_on_gpu:
+            assert not file.refused
 
 
 def test_accuracy_is_measured_on_a_split(bundle_folder, faces):
@@ -109,10 +120,49 @@ def test_a_card_cannot_point_outside_its_folder(bundle):
         kerafer.verify(bundle)
 
 
-def test_a_required_gpu_that_is_missing_is_a_failure(bundle, monkeypatch):
-    monkeypatch.setattr("kerafer.verification.checks.run_on_gpu", lambda *_: GpuRun("no device"))
-    assert kerafer.verify(bundle).passed
-    assert not kerafer.verify(bundle, require_gpu=True).passed
+def test_a_rung_that_cannot_run_is_told_and_where_required_a_failure(bundle, monkeypatch, tmp_path):
+    monkeypatch.setenv(TOOLS, str(tmp_path))
+    report = kerafer.verify(bundle, rungs=("arm64",))
+    assert report.passed
+    assert {run.status for file in report.files for run in file.rungs} == {"cannot run"}
+    assert "make arm64" in report.table()
+    assert not kerafer.verify(bundle, rungs=("arm64",), require=True).passed
+
+
+def test_an_unknown_rung_is_refused(bundle):
+    with pytest.raises(ValueError, match="gpu_float16"):
+        kerafer.verify(bundle, rungs=("gpu_float64",))
+
+
+def test_a_rung_sees_only_fit_files_and_its_verdict_counts(bundle, monkeypatch):
+    class Strict:
+        name = proves = "strict"
+
+        def missing(self):
+            return ""
+
+        def unfit(self, recipe):
+            return "only float32" * (recipe.name != "float32")
+
+        def run(self, jobs):
+            assert [job.recipe.name for job in jobs] == ["float32"]
+            return [RungRun("strict", "wrong numbers", "a device", 0.25)]
+
+    monkeypatch.setitem(RUNGS, "strict", Strict())
+    report = kerafer.verify(bundle, rungs=("strict",))
+    assert [file.rungs[0].status for file in report.files] == ["wrong numbers"] + ["not meant for it"] * 4
+    assert [bool(file.failures) for file in report.files] == [True] + [False] * 4
+    assert "2.5e-01" in report.files[0].failures[0]
+
+
+def test_metadata_in_another_order_is_found(bundle, ean):
+    path = bundle / "ean_float32.tflite"
+    turned = dataclasses.replace(ean.card, labels=tuple(reversed(ean.card.labels)))
+    path.write_bytes(add_metadata(slim(convert(ean.model, "float32")), turned, "float32"))
+    card = json.loads((bundle / "card.json").read_text())
+    card["files"][path.name]["sha256"] = sha256(path)
+    write_json(bundle / "card.json", card)
+    assert any("labels" in failure for failure in kerafer.verify(bundle, rungs=()).files[0].failures)
 
 
 def tflite_of(block, shape, tmp_path):

@@ -101,7 +101,7 @@ def test_float16_file_runs_on_the_gpu_runtime(name, tmp_path):
     scale = float(np.abs(found).max())
     for precision in ("float32", "float16") if name in SYSTEMS else ("float32",):
         run = run_on_gpu(path, x, precision=precision, tolerance=GPU_TOLERANCES[precision] * scale)
-        if run.status == "no device" and not os.environ.get("KERAFER_REQUIRE_GPU"):
+        if run.status == "cannot run" and not os.environ.get("KERAFER_REQUIRE_RUNGS"):
             pytest.skip("no Vulkan device; `make test` fetches software ones")
         assert run.status == "ok", run
 

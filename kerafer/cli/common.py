@@ -35,6 +35,16 @@ def add_model(verb: argparse.ArgumentParser, default: str | None = None) -> None
     verb.add_argument("--weights", help="shipped weights, such as fer2013, for a model of the zoo")
 
 
+def add_labels(verb: argparse.ArgumentParser) -> None:
+    """Add the class names of a model that kerafer did not make."""
+    verb.add_argument(
+        "--labels",
+        type=lambda text: tuple(text.split(",")),
+        metavar="NAME,NAME",
+        help="class names in output order, for a .keras file of one's own",
+    )
+
+
 def add_data(verb: argparse.ArgumentParser, *, required: bool, flag: str = "--data", purpose: str = "data set") -> None:
     """Add the data argument."""
     verb.add_argument(flag, required=required, metavar="KIND:PATH", help=f"{purpose}, such as fer2013:fer2013.csv")

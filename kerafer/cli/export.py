@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kerafer.cli.common import add_data, add_model, add_reading, add_verb, model_and_weights, print_json, read_data
+from kerafer.cli.common import (
+    add_data,
+    add_labels,
+    add_model,
+    add_reading,
+    add_verb,
+    model_and_weights,
+    print_json,
+    read_data,
+)
 
 
 def add(verbs: Any) -> None:
@@ -18,11 +27,12 @@ def add(verbs: Any) -> None:
         _export,
     )
     add_model(verb)
+    add_labels(verb)
     verb.add_argument("--out", required=True, help="folder of the bundle")
     verb.add_argument(
         "--recipe",
         action="append",
-        help="float32, float16, dynamic_int8 or static_int8 (may be repeated; default: all four)",
+        help="float32, float16, weight_int8, dynamic_int8 or static_int8 (may be repeated; default: all five)",
     )
     add_data(verb, required=False, flag="--calibrate", purpose="pictures for static_int8's ranges")
     verb.add_argument("--calibrate-split", default="train", help="split to calibrate on (default: train)")
@@ -32,7 +42,7 @@ def add(verbs: Any) -> None:
 
 def _export(arguments: argparse.Namespace) -> int:
     from kerafer.exporting import export
-    from kerafer.quantization import EXPORT_RECIPES
+    from kerafer.quantization import EXPORT_RECIPES, UNTRAINED_RECIPES
 
     model, weights = model_and_weights(arguments)
     calibration = read_data(arguments, arguments.calibrate, arguments.calibrate_split) if arguments.calibrate else None
@@ -40,7 +50,8 @@ def _export(arguments: argparse.Namespace) -> int:
         model,
         arguments.out,
         weights=weights,
-        recipes=tuple(arguments.recipe or EXPORT_RECIPES),
+        labels=arguments.labels,
+        recipes=tuple(arguments.recipe or UNTRAINED_RECIPES),
         calibration=calibration,
         overwrite=arguments.overwrite,
     )

@@ -12,15 +12,29 @@ import sys
 from collections.abc import Sequence
 
 from kerafer import __version__
-from kerafer.cli import data, demo, evaluate, export, methods, models, predict, train, verify
+from kerafer.cli import (
+    benchmark,
+    data,
+    demo,
+    evaluate,
+    export,
+    info,
+    methods,
+    models,
+    predict,
+    quantize,
+    train,
+    verify,
+)
 
-VERBS = (models, data, train, methods, evaluate, predict, export, verify, demo)
+VERBS = (models, info, data, train, methods, evaluate, predict, quantize, export, verify, benchmark, demo)
 DESCRIPTION = """Facial-expression models for Android: from a data set to a verified .tflite.
 
   kerafer list                                        the models and their shipped weights
   kerafer predict photo.jpg                           the expressions in a photograph
   kerafer export ean --weights fer2013 --out ean      .tflite files for an app
   kerafer verify ean                                  proof that they compute what Keras computes
+  kerafer quantize ean --data fer2013:fer2013.csv     an integer file, trained to be one
   kerafer train ean --data fer2013:fer2013.csv        a model of your own
 """
 

@@ -1,4 +1,4 @@
-"""`kerafer list`, `kerafer info` and `kerafer import-weights`: what there is, what it costs, what others trained."""
+"""`kerafer list` and `kerafer import-weights`: what there is, what others trained; and what a model costs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,6 @@ def add(verbs: Any) -> None:
     """Add the verbs."""
     verb = add_verb(verbs, "list", "list the models of the zoo", "kerafer list", _list)
     verb.add_argument("pattern", nargs="?", default="*", help="shell-style filter, such as 'ean*'")
-    verb = add_verb(verbs, "info", "tell what a model is and costs", "kerafer info ean --layers", _info)
-    verb.add_argument("model", help="a model of `kerafer list`")
-    verb.add_argument("--size", type=int, help="height and width of the input (default: the paper's)")
-    verb.add_argument("--classes", type=int, help="number of classes (default: the spec's)")
-    verb.add_argument("--layers", action="store_true", help="show every layer")
-    verb.add_argument("--picture", metavar="FILE.png", help="draw the blocks, and how they are joined")
-    verb.add_argument("--block", help="draw the layers of one block, such as block3, instead")
     verb = add_verb(
         verbs,
         "import-weights",
@@ -72,7 +65,8 @@ def _facts(spec: Any) -> dict[str, Any]:
     }
 
 
-def _info(arguments: argparse.Namespace) -> int:
+def tell_model(arguments: argparse.Namespace) -> int:
+    """Tell what a model of the zoo costs, for `kerafer info`."""
     from kerafer.profiling import RULERS, profile
     from kerafer.structure import draw_structure
     from kerafer.weights import shipped

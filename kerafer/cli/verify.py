@@ -13,24 +13,37 @@ def add(verbs: Any) -> None:
     verb = add_verb(
         verbs,
         "verify",
-        "compare a bundle's files with Keras, check their operators, run them on the GPU accelerator",
+        "compare a bundle's files with Keras, check operators and metadata, run them on other runtimes",
         "kerafer verify ean-bundle --data fer2013:fer2013.csv --split public",
         _verify,
     )
     verb.add_argument("bundle", help="folder that `kerafer export` wrote")
     add_data(verb, required=False, purpose="faces to compare on and measure accuracy with")
     verb.add_argument("--split", help="split of --data (default: its public, val or test)")
-    verb.add_argument("--require-gpu", action="store_true", help="fail where there is no Vulkan device")
+    verb.add_argument(
+        "--rungs",
+        type=lambda text: tuple(text.split(",")),
+        metavar="NAME,NAME",
+        help="runtimes besides this CPU's: gpu_float32, gpu_float16, old_runtime, mediapipe_cpu, gl_delegate, "
+        "web_wasm, web_webgpu, arm64, or all (default: gpu_float32,gpu_float16)",
+    )
+    verb.add_argument("--require", action="store_true", help="fail where a rung cannot run on this machine")
     add_reading(verb)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from kerafer.verification import verify
+    from kerafer.verification import DEFAULT_RUNGS, verify
 
     data = None
     if arguments.data:
         data = read_data(arguments, arguments.data, arguments.split or held_out_split(arguments))
-    report = verify(arguments.bundle, data=data, require_gpu=arguments.require_gpu, progress=not arguments.json)
+    report = verify(
+        arguments.bundle,
+        data=data,
+        rungs=arguments.rungs or DEFAULT_RUNGS,
+        require=arguments.require,
+        progress=not arguments.json,
+    )
     if arguments.json:
         print_json(report.to_dict())
     else:

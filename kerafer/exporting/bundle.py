@@ -11,20 +11,27 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerafer.card import FILE_NAME, ModelCard
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.samples import portrait_faces
+from kerafer.exporting.metadata import add_metadata
+from kerafer.exporting.slim import slim
 from kerafer.exporting.tflite import convert
 from kerafer.files import sha256, write_json
-from kerafer.loading import LoadedModel, load_model
-from kerafer.quantization.recipes import EXPORT_RECIPES, export_recipe
+from kerafer.loading import LoadedModel, load_model, own_model
+from kerafer.preprocess import Preprocessing
+from kerafer.quantization.recipes import UNTRAINED_RECIPES, export_recipe
 from kerafer.runtime import KerasRunner, LiteRTRunner
+
+if TYPE_CHECKING:
+    import keras
 
 MODEL_FILE = "model.keras"
 LABELS_FILE = "labels.txt"
@@ -65,11 +72,13 @@ class Bundle:
 
 
 def export(
-    source: str | Path | LoadedModel,
+    source: str | Path | LoadedModel | keras.Model,
     out: str | Path,
     *,
     weights: str | None = None,
-    recipes: tuple[str, ...] = tuple(EXPORT_RECIPES),
+    labels: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    recipes: tuple[str, ...] = UNTRAINED_RECIPES,
     calibration: FaceDataset | None = None,
     overwrite: bool = False,
     seed: int = 0,
@@ -77,10 +86,13 @@ def export(
     """Export a model as a bundle.
 
     Args:
-        source: a registry name, a `.keras` file, a run's folder, or what `kerafer.load_model` returned.
+        source: a registry name, a `.keras` file, a run's folder, what `kerafer.load_model` returned, or a functional
+            Keras model of one's own.
         out: the bundle's folder.
         weights: shipped weights, for a registry name.
-        recipes: keys of `kerafer.quantization.EXPORT_RECIPES`.
+        labels: class names in output order, for a model or `.keras` file of one's own.
+        preprocessing: contract from a picture to the input, likewise; resizing and values of 0 to 1 by default.
+        recipes: of `kerafer.quantization.UNTRAINED_RECIPES`; `kerafer.quantize` makes files of the others.
         calibration: pictures whose activations decide the ranges of `static_int8`; up to 300 are drawn. Without it,
             varied crops of the one portrait that matplotlib ships are used, which is real but narrow.
         overwrite: replace an existing bundle; any other folder is always refused.
@@ -91,6 +103,7 @@ def export(
 
     Raises:
         FileExistsError: if `out` exists and must not be replaced.
+        TypeError: if the model holds a layer that cannot be exported; the message names it.
         ValueError: if a recipe is unknown or the model is no Keras model.
 
     Example:
@@ -101,42 +114,130 @@ def export(
     """
     out = Path(out)
     for name in recipes:
-        export_recipe(name)
-    _check_target(out, overwrite)
-    loaded = source if isinstance(source, LoadedModel) else load_model(source, weights=weights)
-    if loaded.model is None:
-        raise ValueError(f"`source` must be a Keras model to be exported. Received: {source}")
-    contract = loaded.card.preprocessing
-    rng = np.random.default_rng(seed)
-    if calibration is None:
-        origin = "crops of matplotlib's sample portrait"
-        pictures = contract.scale(portrait_faces(contract, CALIBRATION_COUNT, seed))
-    else:
-        origin = f"{calibration.name} {calibration.split}"
-        chosen = rng.permutation(len(calibration))[:CALIBRATION_COUNT]
-        pictures = calibration.inputs(contract, chosen)
+        if export_recipe(name).trained:
+            raise ValueError(f"`recipes` of an export need no training; {name!r} does: use kerafer.quantize.")
+    check_target(out, overwrite)
+    loaded = loaded_source(source, weights=weights, labels=labels, preprocessing=preprocessing)
+    writing = BundleWriter(loaded, calibration, seed)
+    for recipe in recipes:
+        writing.add(recipe)
+    return writing.write(out)
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
-        files: dict[str, dict[str, Any]] = {}
-        for recipe in recipes:
-            path = building / f"{loaded.card.model}_{recipe}.tflite"
-            path.write_bytes(convert(loaded.model, recipe, pictures))
-            files[path.name] = _describe(path, recipe)
-            if export_recipe(recipe).calibrated:
-                files[path.name]["calibration"] = {"pictures": len(pictures), "from": origin, "seed": seed}
-        loaded.model.save(building / MODEL_FILE)
-        files[MODEL_FILE] = {"bytes": (building / MODEL_FILE).stat().st_size, "sha256": sha256(building / MODEL_FILE)}
-        (building / LABELS_FILE).write_text("\n".join(loaded.card.labels) + "\n", encoding="utf-8")
-        _write_golden(building, loaded, [name for name in files if name.endswith(".tflite")], seed)
-        card = replace(loaded.card, files=files)
-        card.write(building)
-        building.chmod(0o755)
-        _move_into_place(building, out)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return Bundle(out, card)
+
+def loaded_source(
+    source: str | Path | LoadedModel | keras.Model,
+    *,
+    weights: str | None = None,
+    labels: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> LoadedModel:
+    """Return the Keras model, with its card, that `export` and `quantize` were given in one of several forms.
+
+    Raises:
+        ValueError: if it is no Keras model.
+    """
+    if isinstance(source, LoadedModel):
+        loaded = source
+    elif isinstance(source, (str, Path)):
+        loaded = load_model(source, weights=weights, labels=labels, preprocessing=preprocessing)
+    else:
+        if labels is None:
+            raise ValueError("`labels` must name the classes of a Keras model in output order. Received: labels=None")
+        loaded = own_model(source, labels, preprocessing=preprocessing)
+    if loaded.model is None:
+        raise ValueError(f"`source` must be a Keras model to be exported. Received: {loaded.name}")
+    return loaded
+
+
+class BundleWriter:
+    """Gathers the files of a bundle in memory, and writes it whole or not at all.
+
+    Args:
+        loaded: the Keras model with its card.
+        calibration: pictures for `static_int8`, or None for crops of matplotlib's portrait.
+        seed: decides which calibration pictures are drawn, and the golden ones.
+    """
+
+    def __init__(self, loaded: LoadedModel, calibration: FaceDataset | None = None, seed: int = 0) -> None:
+        self.loaded, self.calibration, self.seed = loaded, calibration, seed
+        self.files: dict[str, bytes] = {}
+        self.notes: dict[str, dict[str, Any]] = {}
+
+    def add(self, recipe: str, keep_float: Sequence[str] = ()) -> str:
+        """Convert the model by a recipe that needs no training, and return the file's name.
+
+        Args:
+            recipe: its name.
+            keep_float: regular expressions of layers that stay in float.
+        """
+        model, contract, note = self.loaded.model, contract_of(self.loaded.card, recipe), {}
+        if export_recipe(recipe).input_type == "uint8":
+            from kerafer.layers import with_camera_input
+
+            model = with_camera_input(model, self.loaded.card.preprocessing.mean, self.loaded.card.preprocessing.std)
+        pictures = None
+        if export_recipe(recipe).calibrated:
+            pictures, origin = self._pictures(contract)
+            note["calibration"] = {"pictures": len(pictures), "from": origin, "seed": self.seed}
+        if keep_float:
+            note["kept_float"] = list(keep_float)
+        return self.add_file(recipe, convert(model, recipe, pictures, keep_float), note)
+
+    def add_file(self, recipe: str, data: bytes, note: dict[str, Any] | None = None) -> str:
+        """Add a converted file, without the bytes that nobody needs and with metadata, and return its name.
+
+        Args:
+            recipe: what it was made by.
+            data: as the converter gave it.
+            note: what else the card says of the file.
+        """
+        name = f"{self.loaded.card.model}_{recipe}.tflite"
+        card = replace(self.loaded.card, preprocessing=contract_of(self.loaded.card, recipe))
+        self.files[name] = add_metadata(slim(data), card, recipe)
+        self.notes[name] = {"recipe": recipe, **(note or {})}
+        return name
+
+    def write(self, out: Path, *, beside: Path | None = None) -> Bundle:
+        """Write the bundle in the place of whatever is there.
+
+        Args:
+            out: the folder.
+            beside: a folder whose files go into the bundle too, such as those of a run.
+        """
+        out.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        try:
+            if beside is not None:
+                shutil.copytree(beside, building, dirs_exist_ok=True)
+            described: dict[str, dict[str, Any]] = {}
+            for name, data in self.files.items():
+                (building / name).write_bytes(data)
+                described[name] = _describe(building / name, self.notes[name])
+            self.loaded.model.save(building / MODEL_FILE)
+            path = building / MODEL_FILE
+            described[MODEL_FILE] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            labels = "\n".join(self.loaded.card.labels) + "\n"
+            (building / LABELS_FILE).write_text(labels, encoding="utf-8")
+            _write_golden(building, self.loaded, {name: self.notes[name]["recipe"] for name in self.files}, self.seed)
+            card = replace(self.loaded.card, files=described)
+            card.write(building)
+            building.chmod(0o755)
+            _move_into_place(building, out)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return Bundle(out, card)
+
+    def _pictures(self, contract: Preprocessing) -> tuple[np.ndarray, str]:
+        if self.calibration is None:
+            pictures = contract.scale(portrait_faces(contract, CALIBRATION_COUNT, self.seed))
+            return pictures, "crops of matplotlib's sample portrait"
+        chosen = np.random.default_rng(self.seed).permutation(len(self.calibration))[:CALIBRATION_COUNT]
+        return self.calibration.inputs(contract, chosen), f"{self.calibration.name} {self.calibration.split}"
+
+
+def contract_of(card: ModelCard, recipe: str) -> Preprocessing:
+    """Return the contract of a model's file: integer files take camera bytes, whatever the model is scaled by."""
+    return card.preprocessing.camera() if export_recipe(recipe).input_type == "uint8" else card.preprocessing
 
 
 def read_golden(bundle: Bundle) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -157,7 +258,12 @@ def read_golden(bundle: Bundle) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return raw.reshape(golden["shape"]), outputs
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
+def check_target(out: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds something, unless it is a bundle that may be replaced.
+
+    Raises:
+        FileExistsError: if it does.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
@@ -166,7 +272,7 @@ def _check_target(out: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{out} is no bundle, so it is not replaced. Choose another folder.")
 
 
-def _describe(path: Path, recipe: str) -> dict[str, Any]:
+def _describe(path: Path, note: dict[str, Any]) -> dict[str, Any]:
     runner = LiteRTRunner(path)
 
     def tensor(detail: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +281,7 @@ def _describe(path: Path, recipe: str) -> dict[str, Any]:
         return described | ({"scale": float(scale), "zero_point": int(zero)} if scale else {})
 
     return {
-        "recipe": recipe,
+        **note,
         "bytes": path.stat().st_size,
         "sha256": sha256(path),
         "input": tensor(runner.input),
@@ -183,17 +289,17 @@ def _describe(path: Path, recipe: str) -> dict[str, Any]:
     }
 
 
-def _write_golden(folder: Path, loaded: LoadedModel, names: list[str], seed: int) -> None:
-    contract = loaded.card.preprocessing
-    pixels = portrait_faces(contract, GOLDEN_COUNT, seed + 1)
-    x = contract.scale(pixels)
-    runners = {MODEL_FILE: KerasRunner(loaded.model), **{name: LiteRTRunner(folder / name) for name in names}}
+def _write_golden(folder: Path, loaded: LoadedModel, recipes: dict[str, str], seed: int) -> None:
+    pixels = portrait_faces(loaded.card.preprocessing, GOLDEN_COUNT, seed + 1)
+    outputs = {MODEL_FILE: KerasRunner(loaded.model).predict(loaded.card.preprocessing.scale(pixels))}
+    for name, recipe in recipes.items():
+        outputs[name] = LiteRTRunner(folder / name).predict(contract_of(loaded.card, recipe).scale(pixels))
     pixels.tofile(folder / GOLDEN_INPUTS)
     golden = {
         "inputs": GOLDEN_INPUTS,
         "shape": list(pixels.shape),
         "meaning": "uint8 RGB pixels at the model's size, before scaling; outputs are probabilities in label order",
-        "outputs": {name: np.round(runner.predict(x), 7).astype(float).tolist() for name, runner in runners.items()},
+        "outputs": {name: np.round(values, 7).astype(float).tolist() for name, values in outputs.items()},
     }
     write_json(folder / GOLDEN_FILE, golden)
 

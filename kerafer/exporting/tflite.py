@@ -6,18 +6,24 @@ import contextlib
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerafer.quantization.recipes import export_recipe
+from kerafer.quantization.selective import to_static_int8, weights_to_int8
+from kerafer.quantization.twin import to_twin
 
 if TYPE_CHECKING:
     import keras
 
+    from kerafer.quantization.fake_quant import FakeQuantModel
 
-def convert(model: keras.Model, recipe: str, calibration: np.ndarray | None = None) -> bytes:
+
+def convert(
+    model: keras.Model, recipe: str, calibration: np.ndarray | None = None, keep_float: Sequence[str] = ()
+) -> bytes:
     """Convert a functional Keras model to a `.tflite` file of batch size 1.
 
     The graph is static and clean: batch normalisation is folded into the convolutions, activations are fused, and no
@@ -25,14 +31,15 @@ def convert(model: keras.Model, recipe: str, calibration: np.ndarray | None = No
 
     Args:
         model: (batch, height, width, 3) in [0, 1] to (batch, classes).
-        recipe: a key of `kerafer.quantization.EXPORT_RECIPES`.
+        recipe: one of `kerafer.quantization.UNTRAINED_RECIPES`.
         calibration: (n, height, width, 3) float32 inputs, needed by `static_int8`.
+        keep_float: regular expressions of layers that stay in float, for `weight_int8` and `static_int8`.
 
     Returns:
         The file's content.
 
     Raises:
-        ValueError: if the recipe is unknown, or needs calibration pictures and got none.
+        ValueError: if the recipe is unknown, needs calibration pictures and got none, or cannot keep layers in float.
         TypeError: if the model cannot be translated; see `kerafer.quantization.twin`.
 
     Example:
@@ -41,25 +48,56 @@ def convert(model: keras.Model, recipe: str, calibration: np.ndarray | None = No
         >>> convert(kerafer.build_model("ean"), "float16")[4:8]
         b'TFL3'
     """
-    import tensorflow as tf
-
-    from kerafer.quantization.twin import to_twin
-
     settings = export_recipe(recipe)
+    if settings.trained:
+        raise ValueError(f"`recipe` {recipe!r} needs a fine-tuned model: use kerafer.quantize (`kerafer quantize`).")
     if settings.calibrated:
         _check_calibration(model, calibration)
+    if keep_float and recipe not in ("weight_int8", "static_int8"):
+        raise ValueError(f"`keep_float` goes with weight_int8 and static_int8. Received: recipe={recipe!r}")
+    if recipe == "weight_int8":
+        return weights_to_int8(convert(model, "float32"), keep_float)
+    if keep_float:
+        return to_static_int8(convert(model, "float32"), calibration, keep_float, ends="uint8")
+    return _converted(to_twin(model), lambda converter: _prepare(converter, recipe, calibration))
+
+
+def convert_rounded(model: FakeQuantModel) -> bytes:
+    """Convert a fine-tuned model of rounded weights and activations to an integer `.tflite` file.
+
+    Args:
+        model: of batch size 1, from `kerafer.quantization.fake_quant`.
+
+    Returns:
+        The file's content: uint8 in and out, every operator in integers.
+    """
+    return _converted(model.model, lambda converter: _prepare(converter, "qat_int8", None))
+
+
+def _converted(twin: Any, prepare: Callable[[Any], None]) -> bytes:
+    import tensorflow as tf
+
     with _quiet(), tempfile.TemporaryDirectory() as folder:
-        _save_graph(to_twin(model), folder)
+        _save_graph(twin, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if recipe != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if recipe == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if recipe == "static_int8":
-            converter.representative_dataset = lambda: _one_by_one(calibration)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        prepare(converter)
         return converter.convert()
+
+
+def _prepare(converter: Any, recipe: str, calibration: np.ndarray | None) -> None:
+    import tensorflow as tf
+
+    if recipe != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        # a scale for each row of a dense layer is an operator version that runtimes of 2023 refuse, for little gain
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    if recipe == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if recipe == "static_int8":
+        converter.representative_dataset = lambda: _one_by_one(calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if export_recipe(recipe).input_type == "uint8":
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
 
 
 def _save_graph(twin: Any, folder: str) -> None:

@@ -8,7 +8,7 @@ function from tensor to tensor, as in `keras.applications`. Maps are (batch, hei
 from __future__ import annotations
 
 from kerafer.layers.attention import channel_spatial_modulator, eca
-from kerafer.layers.colour import LUMA, fold_luma, with_rgb_input
+from kerafer.layers.colour import LUMA, fold_luma, with_camera_input, with_rgb_input
 from kerafer.layers.core import BN_EPSILON, BN_MOMENTUM, activate, batch_norm, conv_bn, depthwise_bn, mish, pad
 from kerafer.layers.heads import classify, conv_gap_head, output_module
 from kerafer.layers.residual import inverted_residual_eca, residual_separable
@@ -45,5 +45,6 @@ __all__ = [
     "shuffle_unit",
     "split_channels",
     "split_patches",
+    "with_camera_input",
     "with_rgb_input",
 ]

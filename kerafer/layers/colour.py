@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import layers
@@ -66,6 +68,38 @@ def with_rgb_input(model: keras.Model) -> keras.Model:
         if values:
             colour.get_layer(layer.name).set_weights(values)
     return colour
+
+
+def with_camera_input(model: keras.Model, mean: Sequence[float], std: Sequence[float]) -> keras.Model:
+    """Return a model that takes RGB values of 0 to 1 as a camera gives them, and scales them itself.
+
+    Scaling becomes a layer of three factors and three offsets, ``(x - mean) / std``, so that bytes can feed an integer
+    file as they are. (Inside the first convolution's weights it would be wrong at the edges, where zeros are padded.)
+
+    Args:
+        model: a functional model of (batch, height, width, 3) inputs scaled by `mean` and `std`.
+        mean: of R, G and B.
+        std: of R, G and B.
+
+    Returns:
+        The same model where there is nothing to scale, else one that scales and then calls the given one.
+
+    Example:
+        >>> import kerafer, numpy as np
+        >>> model = kerafer.build_model("efficientface", input_shape=(32, 32, 3))
+        >>> camera = with_camera_input(model, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+        >>> x = np.full((1, 32, 32, 3), 0.75, np.float32)
+        >>> bool(np.allclose(camera(x), model((x - 0.5) / 0.25), atol=1e-6))
+        True
+    """
+    factor, offset = 1 / np.asarray(std, np.float32), -np.asarray(mean, np.float32) / np.asarray(std, np.float32)
+    if (factor == 1).all() and (offset == 0).all():
+        return model
+    image = keras.Input(model.input_shape[1:], name=model.inputs[0].name)
+    normalize = layers.DepthwiseConv2D(1, name="normalize")
+    camera = keras.Model(image, model(normalize(image)), name=model.name)
+    normalize.set_weights([factor[None, None, :, None], offset])
+    return camera
 
 
 def _first_convolution(model: keras.Model, channels: int) -> keras.Layer:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from kerafer.quantization.recipes import EXPORT_RECIPES, ExportRecipe, export_recipe
+from kerafer.quantization.recipes import EXPORT_RECIPES, UNTRAINED_RECIPES, ExportRecipe, export_recipe
 
-__all__ = ["EXPORT_RECIPES", "ExportRecipe", "export_recipe"]
+__all__ = ["EXPORT_RECIPES", "UNTRAINED_RECIPES", "ExportRecipe", "export_recipe"]

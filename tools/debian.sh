@@ -1,0 +1,65 @@
+# To be sourced: take Debian packages and all that they need apart into a folder, without installing them and without
+# root.
+#
+#   debian_start FOLDER [ARCHITECTURE]   empties FOLDER, goes there, reads the package lists
+#   debian_backports                     also offers Debian's backports, preferring them
+#   debian_candidate PACKAGE             prints the version that would be taken, 0 for none
+#   debian_unpack PACKAGE...             downloads them with what they need and unpacks all of it into FOLDER/root
+#   debian_finish                        removes what was needed for fetching only, and marks FOLDER as ready
+
+debian_start() {
+    local tool
+    for tool in apt-get dpkg-deb; do
+        if ! command -v "$tool" >/dev/null; then
+            echo "No $tool here: this tool is fetched on Debian and its relatives only." >&2
+            exit 1
+        fi
+    done
+    export LC_ALL=C
+    rm -rf "$1"
+    mkdir -p "$1/state/lists/partial" "$1/cache/archives/partial" "$1/root"
+    cd "$1"
+    # An empty package database: apt then names everything that is needed, not only what this machine lacks.
+    touch state/status
+    debian_options=(-qq -o "Dir::State=$PWD/state" -o "Dir::State::status=$PWD/state/status" -o "Dir::Cache=$PWD/cache"
+        -o Debug::NoLocking=1 -o APT::Sandbox::User= -o Acquire::Retries=3 -o Acquire::Languages=none)
+    if [ -n "${2:-}" ]; then
+        debian_options+=(-o "APT::Architecture=$2" -o "APT::Architectures=$2")
+    fi
+    apt-get "${debian_options[@]}" update
+}
+
+debian_backports() {
+    local codename mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    # the mirror that this machine itself uses, however its sources are written
+    mirror=$(apt-get "${debian_options[@]}" indextargets --format "\$(ORIGIN) \$(CODENAME) \$(COMPONENT) \$(REPO_URI)" |
+        awk -v codename="$codename" '$1 == "Debian" && $2 == codename && $3 == "main" && !seen++ {print $4}')
+    if [ -z "$mirror" ]; then return; fi
+    {
+        if [ -f /etc/apt/sources.list ]; then cat /etc/apt/sources.list; fi
+        echo "deb $([ ! -f $keyring ] || echo "[signed-by=$keyring]") $mirror $codename-backports main"
+    } >sources.list
+    debian_options+=(-o "Dir::Etc::sourcelist=$PWD/sources.list" -o "APT::Default-Release=$codename-backports")
+    apt-get "${debian_options[@]}" update
+}
+
+debian_candidate() {
+    local version
+    version=$(apt-cache "${debian_options[@]}" policy "$1" 2>/dev/null | awk '$1 == "Candidate:" {print $2}')
+    echo "${version/(none)/0}"
+}
+
+debian_unpack() {
+    local package
+    apt-get "${debian_options[@]}" --no-install-recommends --download-only -y install "$@"
+    for package in cache/archives/*.deb; do
+        dpkg-deb -x "$package" root
+    done
+    rm -f cache/archives/*.deb
+}
+
+debian_finish() {
+    rm -rf state cache sources.list
+    touch ready
+}
