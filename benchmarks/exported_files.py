@@ -7,52 +7,71 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from common import write_result
 
 import kerafer
+from kerafer.data.dataset import FaceDataset
+from kerafer.exporting import Bundle
+from kerafer.training import recipe
+from kerafer.verification import FileReport
+
+SEED = 0
+
+
+def measured(bundle: Bundle, file: FileReport, data: FaceDataset, pictures: str) -> dict[str, Any]:
+    """Return what is told of one file; `pictures` decided its ranges, if anything did."""
+    found = kerafer.evaluate(kerafer.load_model(bundle.folder / file.name), data)
+    entry = bundle.card.files[file.name]
+    return {
+        "recipe": file.recipe,
+        "calibrated_on": pictures if "calibration" in entry else None,
+        "against_fine_tuned": entry.get("against_fine_tuned"),
+        "bytes": file.bytes,
+        "accuracy": found.accuracy,
+        "leak_free_accuracy": found.leak_free_accuracy,
+        "max_difference": file.parity.max_difference,
+        "mean_difference": file.parity.mean_difference,
+        "agreement": file.parity.agreement,
+        "gpu_operators_refused": len(file.refused),
+        "gpu": [asdict(run) for run in file.rungs],
+        "verified": not file.failures,
+    }
 
 
 def main() -> None:
-    """Export as `kerafer export` does by default, and once calibrated on the training split; verify both."""
+    """Export as `kerafer export` does by default, and quantize with the training split; verify all files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="ean")
     parser.add_argument("--weights", default="fer2013")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="public")
+    parser.add_argument("--epochs", type=int, default=1, help="of quantization-aware fine-tuning")
     arguments = parser.parse_args()
     model = kerafer.load_model(arguments.model, weights=arguments.weights)
     spec = kerafer.model_spec(arguments.model)
     data, train = (kerafer.load_data(arguments.data, split) for split in (arguments.split, "train"))
     keras = kerafer.evaluate(model, data, progress=True)
+    training = recipe("qat", epochs=arguments.epochs)
     files = []
-    with tempfile.TemporaryDirectory() as folder:
-        for calibration, label in ((None, "sample portrait"), (train, "FER2013 Training")):
-            recipes = ("static_int8",) if files else ("float32", "float16", "dynamic_int8", "static_int8")
-            out = Path(folder) / label.replace(" ", "-")
-            bundle = kerafer.export(model, out, recipes=recipes, calibration=calibration)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plain = kerafer.export(model, folder / "plain")
+        trained = kerafer.quantize(
+            model,
+            recipe=("static_int8", "qat_int8"),
+            data=train,
+            validation=data,
+            out=folder / "trained",
+            training=training,
+            seed=SEED,
+        )
+        for bundle, pictures in ((plain, "sample portrait"), (trained, "FER2013 Training")):
             report = kerafer.verify(bundle.folder, data=data, progress=True)
-            for file in report.files:
-                measured = kerafer.evaluate(kerafer.load_model(bundle.folder / file.name), data)
-                run = file.run("gpu_float32")
-                files.append(
-                    {
-                        "recipe": file.recipe,
-                        "calibrated_on": label if "calibration" in bundle.card.files[file.name] else None,
-                        "bytes": file.bytes,
-                        "accuracy": measured.accuracy,
-                        "leak_free_accuracy": measured.leak_free_accuracy,
-                        "max_difference": file.parity.max_difference,
-                        "mean_difference": file.parity.mean_difference,
-                        "agreement": file.parity.agreement,
-                        "gpu_operators_refused": len(file.refused),
-                        "gpu_status": run.status,
-                        "gpu_device": run.device,
-                        "gpu_max_difference": run.max_difference,
-                        "verified": not file.failures,
-                    }
-                )
+            files += [measured(bundle, file, data, pictures) for file in report.files]
     write_result(
         f"{arguments.model}_{arguments.weights}",
         {
@@ -68,7 +87,9 @@ def main() -> None:
             "training_epoch": model.card.training["epoch"],
             "training_epochs": model.card.training["recipe"]["epochs"],
             "training_choice": model.card.training["chosen"],
-            "calibration_seed": 0,
+            "calibration_seed": SEED,
+            "fine_tuning_seed": SEED,
+            "fine_tuning": training.to_dict(),
             "keras": keras.to_dict(),
             "files": files,
         },

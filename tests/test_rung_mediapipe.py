@@ -11,7 +11,7 @@ import pytest
 from kerafer.card import ModelCard
 from kerafer.data.samples import portrait_faces
 from kerafer.exporting import convert
-from kerafer.exporting.metadata import add_metadata
+from kerafer.litert.metadata import add_metadata
 from kerafer.preprocess import Preprocessing
 from kerafer.quantization.recipes import EXPORT_RECIPES, export_recipe
 from kerafer.runtime import LiteRTRunner

@@ -6,7 +6,7 @@ import pytest
 
 from kerafer.data.samples import portrait_faces, synthetic
 from kerafer.exporting import convert
-from kerafer.exporting.slim import slim
+from kerafer.litert.slim import slim
 from kerafer.quantization.inner import KERNELS, InnerRunner, operators
 from kerafer.quantization.selective import kept_operators, ranges, to_static_int8, weights_to_int8
 from kerafer.runtime import LiteRTRunner

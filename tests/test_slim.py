@@ -11,10 +11,10 @@ from ai_edge_litert.tools import flatbuffer_utils
 
 import kerafer
 from kerafer.data.samples import portrait_faces
-from kerafer.exporting.metadata import add_metadata
-from kerafer.exporting.slim import SharingBuilder, lies_outside, read_graph, slim, write_graph
 from kerafer.exporting.tflite import convert
 from kerafer.layers import with_rgb_input
+from kerafer.litert.metadata import add_metadata
+from kerafer.litert.slim import SharingBuilder, lies_outside, read_graph, slim, write_graph
 from kerafer.verification.gpu import run_on_gpu
 from kerafer.verification.oplint import inspect_operators
 
@@ -224,11 +224,25 @@ def test_any_damage_is_a_value_error(raw):
     assert seen == {bytes, ValueError}
 
 
-def test_weights_outside_of_the_tables_are_left_alone(raw):
+def test_weights_outside_of_the_tables_are_brought_inside(raw):
+    inside = raw["float32"]
+    model = read_graph(inside)
+    buffer = max(model.buffers, key=lambda item: 0 if item.data is None else len(item.data))
+    weights = bytes(buffer.data)
+    buffer.data, buffer.offset, buffer.size = None, 1, len(weights)
+    place = -(-len(write_graph(model, len(inside))) // 16) * 16
+    buffer.offset = place
+    outside = write_graph(model, len(inside)).ljust(place, b"\0") + weights
+    assert lies_outside(read_graph(outside))
+    again = read_graph(slim(outside))
+    assert not lies_outside(again)
+    assert weights in [bytes(b.data) for b in again.buffers if b.data is not None]
+
+
+def test_weights_that_lie_beyond_the_file_are_left_alone(raw):
     model = read_graph(raw["float16"])
-    model.buffers[1].data, model.buffers[1].offset, model.buffers[1].size = None, 1000, 16
+    model.buffers[1].data, model.buffers[1].offset, model.buffers[1].size = None, 10_000_000, 16
     data = write_graph(model, len(raw["float16"]))
-    assert lies_outside(read_graph(data))
     assert slim(data) is data
 
 

@@ -11,9 +11,9 @@ import pytest
 
 import kerafer
 from kerafer.exporting import convert
-from kerafer.exporting.metadata import add_metadata
-from kerafer.exporting.slim import slim
 from kerafer.files import sha256, write_json
+from kerafer.litert.metadata import add_metadata
+from kerafer.litert.slim import slim
 from kerafer.quantization import UNTRAINED_RECIPES, export_recipe
 from kerafer.verification import RUNGS, RungRun
 from kerafer.verification.gpu import run_on_gpu

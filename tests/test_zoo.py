@@ -89,17 +89,16 @@ def test_float32_file_gives_the_same_logits(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_float16_file_runs_on_the_gpu_runtime(name, tmp_path):
-    # at its own size, but for the one whose file there would have 270 MB
-    model = with_rgb_input(built(name, small(name) if name == "vgg16" else kerafer.model_spec(name).input_shape))
+    model = with_rgb_input(built(name, kerafer.model_spec(name).input_shape))  # at its own size
     x = picture(model)
     path = tmp_path / "model.tflite"
     path.write_bytes(convert(model, "float16"))
     found, expected = LiteRTRunner(path).predict(x), model.predict(x, verbose=0)
     assert_logits_close(found, expected, 2e-2)
     scale = float(np.abs(found).max())
-    for precision in ("float32", "float16") if name in SYSTEMS else ("float32",):
+    for precision in ("float32", "float16"):
         run = run_on_gpu(path, x, precision=precision, tolerance=GPU_TOLERANCES[precision] * scale)
         if run.status == "cannot run" and not os.environ.get("KERAFER_REQUIRE_RUNGS"):
             pytest.skip("no Vulkan device; `make test` fetches software ones")

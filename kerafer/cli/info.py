@@ -105,8 +105,8 @@ def _keras(path: Path, card: ModelCard | None) -> dict[str, Any]:
 def _tflite(path: Path) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from kerafer.exporting.metadata import MissingMetadataError, read_metadata
-    from kerafer.exporting.slim import read_graph
+    from kerafer.litert.metadata import MissingMetadataError, read_metadata
+    from kerafer.litert.slim import read_graph
     from kerafer.verification.oplint import inspect_operators
 
     try:

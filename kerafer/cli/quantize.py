@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kerafer.data.dataset import FaceDataset
     from kerafer.training import TrainingRecipe
 
-_TRAINING = "of the fine-tuning"
+_TUNING = ("training", "epochs", "batch_size", "learning_rate", "plain_loss", "set")
 
 
 def add(verbs: Any) -> None:
@@ -30,7 +30,8 @@ def add(verbs: Any) -> None:
         verbs,
         "quantize",
         "write integer or half-size files, after training with rounded numbers where the recipe says so",
-        "kerafer quantize ean --weights fer2013 --recipe qat_int8 --data fer2013:fer2013.csv --epochs 1",
+        "kerafer quantize ean --weights fer2013 --recipe qat_int8 --data fer2013:fer2013.csv --epochs 1\n"
+        "  kerafer quantize ean --compare --data fer2013:fer2013.csv --out ean-recipes",
         _quantize,
     )
     add_model(verb)
@@ -40,19 +41,20 @@ def add(verbs: Any) -> None:
         action="append",
         help="float32, float16, weight_int8, dynamic_int8, static_int8 or qat_int8 (repeatable; default: qat_int8)",
     )
-    verb.add_argument("--out", help="folder of the bundle (default: MODEL-RECIPE)")
+    verb.add_argument("--out", help="folder of the bundle (default: MODEL-RECIPE, with --compare MODEL-recipes)")
     add_data(verb, required=False, purpose="data to train with and to calibrate on")
     verb.add_argument("--split", default="train", help="split to train with and to calibrate on (default: train)")
     verb.add_argument("--validation", help="split to measure on (default: the data set's public, val or test)")
-    verb.add_argument("--training", default="qat", help=f"recipe {_TRAINING}, of `kerafer recipes` (default: qat)")
-    verb.add_argument("--epochs", type=int, help=_TRAINING)
-    verb.add_argument("--batch-size", type=int, help=_TRAINING)
-    verb.add_argument("--learning-rate", type=float, help=_TRAINING)
-    verb.add_argument(
+    tuning = verb.add_argument_group("for the fine-tuning of qat_int8")
+    tuning.add_argument("--training", help="its recipe, of `kerafer recipes` (default: qat)")
+    tuning.add_argument("--epochs", type=int, help="instead of the recipe's")
+    tuning.add_argument("--batch-size", type=int, help="instead of the recipe's")
+    tuning.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    tuning.add_argument(
         "--plain-loss", action="store_true", help="learn from the labels alone, not from the float model as teacher"
     )
-    verb.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change any field of the training's recipe"
+    tuning.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change any field of the recipe (repeatable)"
     )
     verb.add_argument("--seed", type=int, default=0, help="decides order, augmentation and calibration (default: 0)")
     verb.add_argument(
@@ -68,18 +70,19 @@ def add(verbs: Any) -> None:
 
 
 def _quantize(arguments: argparse.Namespace) -> int:
-    from kerafer.deployment import compare_recipes, quantize
-    from kerafer.exporting.bundle import loaded_source
-    from kerafer.quantization import EXPORT_RECIPES
+    from kerafer.quantization import EXPORT_RECIPES, export_recipe
 
     recipes = tuple(arguments.recipe or (EXPORT_RECIPES if arguments.compare else ("qat_int8",)))
-    if (arguments.compare or any(EXPORT_RECIPES[r].trained for r in recipes if r in EXPORT_RECIPES)) and not (
-        arguments.data
-    ):
-        raise ValueError("`--data` must be given: qat_int8 trains, and --compare measures. Received: none")
-    data, validation = _splits(arguments)
+    chosen = [export_recipe(name) for name in recipes]
+    trains = any(recipe.trained for recipe in chosen)
+    _check(arguments, trains, any(recipe.input_type == "uint8" for recipe in chosen))
+
+    from kerafer.deployment import compare_recipes, explain_rounding, quantize
+    from kerafer.exporting.bundle import loaded_source
+
     model, weights = model_and_weights(arguments)
     loaded = loaded_source(model, weights=weights, labels=arguments.labels)
+    data, validation = _splits(arguments, trains)
     out = arguments.out or (f"{loaded.card.model}-recipes" if arguments.compare else None)
     bundle = quantize(
         loaded,
@@ -87,36 +90,51 @@ def _quantize(arguments: argparse.Namespace) -> int:
         data=data,
         validation=validation,
         out=out,
-        training=_training(arguments),
+        training=_training(arguments) if trains else None,
         keep_float=arguments.keep_float,
         seed=arguments.seed,
         verbose=0 if arguments.json else 1,
     )
     told: dict[str, Any] = {"folder": str(bundle.folder), "card": bundle.card.to_dict()}
-    texts = [_listed(bundle)]
+    texts, verified = [_listed(bundle)], True
     if arguments.compare:
         comparison = compare_recipes(bundle, validation, progress=not arguments.json)
         told["comparison"] = comparison.to_dict()
+        verified = all(row.verified for row in comparison.rows)
         texts += ["", comparison.table(), "", f"picture in {bundle.folder / 'comparison.png'}"]
     if arguments.debug:
-        from kerafer.deployment.layers import explain_rounding
-
-        report = explain_rounding(bundle, loaded, validation, progress=not arguments.json)
+        report = explain_rounding(bundle, loaded, validation, calibration=data, progress=not arguments.json)
         told["layers"] = report.to_dict()
         texts += ["", report.table(), "", f"picture in {bundle.folder / 'layers.png'}"]
     if arguments.json:
         print_json(told)
     else:
         print("\n".join(texts))
-    return 0
+    return 0 if verified else 1
 
 
-def _splits(arguments: argparse.Namespace) -> tuple[FaceDataset | None, FaceDataset | None]:
+def _check(arguments: argparse.Namespace, trains: bool, integer: bool) -> None:
+    """Refuse what would be ignored, or fail only after a training."""
+    if (trains or arguments.compare) and not arguments.data:
+        raise ValueError("`--data` must be given: qat_int8 trains, and --compare measures. Received: none")
+    tuning = [f"--{name.replace('_', '-')}" for name in _TUNING if getattr(arguments, name) not in (None, False, [])]
+    if tuning and not trains:
+        raise ValueError(f"{', '.join(tuning)} goes with a fine-tuning. Add --recipe qat_int8, or leave it out.")
+    if arguments.debug and not integer:
+        raise ValueError("`--debug` explains integer files. Add --recipe static_int8 or qat_int8.")
+    if arguments.validation and not arguments.data:
+        raise ValueError("`--validation` goes with --data. Received: no data")
+
+
+def _splits(arguments: argparse.Namespace, trains: bool) -> tuple[FaceDataset | None, FaceDataset | None]:
+    """Return the split to train with and calibrate on, and the one to measure on where anything is measured."""
     if not arguments.data:
         return None, None
-    validation = arguments.validation or held_out_split(arguments, arguments.split)
-    data, measured = (read_data(arguments, arguments.data, split) for split in (arguments.split, validation))
-    return data, measured
+    data = read_data(arguments, arguments.data, arguments.split)
+    if not (trains or arguments.compare or arguments.debug or arguments.validation):
+        return data, None
+    held_out = arguments.validation or held_out_split(arguments, arguments.split)
+    return data, read_data(arguments, arguments.data, held_out)
 
 
 def _training(arguments: argparse.Namespace) -> TrainingRecipe:
@@ -126,7 +144,7 @@ def _training(arguments: argparse.Namespace) -> TrainingRecipe:
     changes = {**parse_changes(arguments.set), **{k: v for k, v in own.items() if v is not None}}
     if arguments.plain_loss:
         changes["loss"] = "cross_entropy"
-    return recipe(arguments.training, **changes)
+    return recipe(arguments.training or "qat", **changes)
 
 
 def _listed(bundle: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerafer.deployment.comparison import RecipeComparison, compare_recipes
+from kerafer.deployment.layers import explain_rounding
 from kerafer.deployment.quantizing import quantize
 
-__all__ = ["RecipeComparison", "compare_recipes", "quantize"]
+__all__ = ["RecipeComparison", "compare_recipes", "explain_rounding", "quantize"]

@@ -28,8 +28,9 @@ class RecipeRow:
         agreement: share of faces with the Keras model's best class.
         mean_difference: of probabilities, from the Keras model's.
         latency_ratio: typical time on this machine's CPU, over the float32 file's measured in turns with it.
-        gpu: status of each GPU rung, by its name.
+        gpu: status of each rung that was tried, by its name.
         verified: whether `kerafer.verify` found nothing wrong.
+        failures: what it found, in sentences.
     """
 
     recipe: str
@@ -41,6 +42,7 @@ class RecipeRow:
     latency_ratio: float | None
     gpu: dict[str, str]
     verified: bool
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ class RecipeComparison:
         widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
-        return "\n".join([f"{self.model} on {self.faces}; Keras: {self.keras_accuracy:.4f}", "", *lines])
+        wrong = [f"FAILED  {row.recipe}: {text}" for row in self.rows for text in row.failures]
+        title = f"{self.model} on {self.faces}; Keras: {self.keras_accuracy:.4f}"
+        return "\n".join([title, "", *lines, *([""] if wrong else []), *wrong])
 
 
 def compare_recipes(
@@ -111,6 +115,7 @@ def compare_recipes(
             latency_ratio=None if reference is None else round(measured.median / reference, 3),
             gpu={run.rung: run.status for run in file.rungs},
             verified=not file.failures,
+            failures=file.failures,
         )
         for file, measured in zip(report.files, timed.files, strict=True)
     )
@@ -127,7 +132,7 @@ def compare_recipes(
 
 def _cells(row: RecipeRow) -> tuple[str, ...]:
     tried = set(row.gpu.values()) - {"not meant for it"}
-    gpu = "no" if not tried else "yes" if tried == {"ok"} else ", ".join(sorted(tried))
+    gpu = "yes" if tried == {"ok"} else ", ".join(sorted(tried)) or ("no" if row.gpu else "-")
     return (
         row.recipe,
         f"{row.bytes / 1000:.0f}",

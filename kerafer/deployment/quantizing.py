@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerafer.data.dataset import FaceDataset
-from kerafer.exporting.bundle import Bundle, BundleWriter, check_target, loaded_source
+from kerafer.exporting.bundle import Bundle, BundleWriter, loaded_source
 from kerafer.exporting.tflite import convert_rounded
 from kerafer.files import read_json
 from kerafer.loading import LoadedModel
@@ -24,6 +25,8 @@ from kerafer.training.record import RECORD_FILE
 
 if TYPE_CHECKING:
     import keras
+
+_MIXED = ("weight_int8", "static_int8")  # recipes by which some layers can stay in float
 
 COMPARED_FACES = 1000
 """Faces of the validation split on which a file is held against the model that was fine-tuned."""
@@ -49,7 +52,7 @@ def quantize(
     Recipes that need no training convert the model as it is, `static_int8` with ranges calibrated on up to 300 pictures
     of `data`. `qat_int8` first fine-tunes a twin of the model whose weights and activations are rounded, with the float
     model as its teacher. A fine-tuning that was interrupted goes on exactly where it stopped, when the same call is
-    repeated; one that is finished is not repeated.
+    repeated; one that is finished is not repeated, and files by further recipes are added to its bundle.
 
     Args:
         source: a registry name, a `.keras` file, a run's folder, what `kerafer.load_model` returned, or a functional
@@ -63,7 +66,7 @@ def quantize(
         labels: class names in output order, for a model or `.keras` file of one's own.
         preprocessing: contract from a picture to the input, likewise.
         training: settings of the fine-tuning; by default the recipe `"qat"` of `kerafer.training`.
-        keep_float: regular expressions of layers that stay in float, for `weight_int8` and `static_int8`.
+        keep_float: regular expressions of layers that stay in float in the files of `weight_int8` and `static_int8`.
         seed: decides order, augmentation and the calibration pictures.
         verbose: 1 for progress bars, 0 for silence.
 
@@ -73,8 +76,10 @@ def quantize(
 
     Raises:
         FileExistsError: if `out` holds something else.
+        PermissionError: if nothing can be written where `out` is to lie.
         TypeError: if a layer cannot be translated, or has no integer form; the message names it.
-        ValueError: if a recipe is unknown, data is missing, or `out` holds a run of other settings.
+        ValueError: if a recipe is unknown, data is missing, `keep_float` fits no recipe or no layer, `out` cannot be
+            replaced, or holds a run of other settings.
 
     Example:
         >>> import tempfile, kerafer
@@ -89,7 +94,9 @@ def quantize(
     Reference:
         Jacob et al., CVPR 2018.
     """
-    recipes = (recipe,) if isinstance(recipe, str) else tuple(recipe)
+    recipes = (recipe,) if isinstance(recipe, str) else tuple(dict.fromkeys(recipe))
+    if not recipes:
+        raise ValueError("`recipe` must name at least one recipe. Received: none")
     trained = [name for name in recipes if export_recipe(name).trained]
     if trained and (data is None or validation is None):
         raise ValueError(
@@ -97,29 +104,59 @@ def quantize(
             f"data={'None' if data is None else data.name}, "
             f"validation={'None' if validation is None else validation.name}"
         )
+    if keep_float and not set(recipes) & set(_MIXED):
+        raise ValueError(f"`keep_float` goes with {' and '.join(_MIXED)}. Received: recipe={', '.join(recipes)}")
     loaded = loaded_source(source, weights=weights, labels=labels, preprocessing=preprocessing)
     out = Path(out or f"{loaded.card.model}-{'-'.join(recipes)}")
+    _check_place(out)
+    wanted = {name: list(keep_float) if name in _MIXED else [] for name in recipes}
     writer = BundleWriter(loaded, data, seed)
     if not trained:
-        check_target(out, overwrite=False)
-        for name in recipes:
-            writer.add(name, keep_float=keep_float)
-        return writer.write(out)
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise FileExistsError(f"{out} exists already. Choose another folder, or remove it.")
+        return _added(writer, wanted).write(out)
+    settings = training or training_recipe("qat")
     finished = _finished(out)
-    run = fine_tune(loaded, data, validation, training or training_recipe("qat"), out, seed=seed, verbose=verbose)
-    if finished is not None and {entry.get("recipe") for entry in finished.card.files.values()} >= set(recipes):
-        return finished
-    for name in recipes:
+    if finished is not None:
+        fine_tune(loaded, data, validation, settings, out, seed=seed, verbose=verbose)  # only checks the settings
+        found = {e["recipe"]: e.get("kept_float", []) for e in finished.card.files.values() if "recipe" in e}
+        if found | wanted == found:
+            return finished
+        wanted = found | wanted
+    # first what takes seconds, since its errors should not come after hours of training
+    _added(writer, {name: kept for name, kept in wanted.items() if not export_recipe(name).trained})
+    run = fine_tune(loaded, data, validation, settings, out, seed=seed, verbose=verbose)
+    for name in wanted:
         if export_recipe(name).trained:
             _add_fine_tuned(writer, name, run.folder, validation)
-        else:
-            writer.add(name, keep_float=keep_float)
     return writer.write(out, beside=run.folder)
+
+
+def _check_place(out: Path) -> None:
+    """Refuse, before a training, a folder that the whole bundle could not take the place of after it."""
+    place = out.resolve()
+    if place == Path.cwd() or place.is_mount():
+        raise ValueError(
+            "`out` must be a folder that can be replaced: neither the working folder nor where a disk is mounted. "
+            f"Received: {out}. Name a new folder inside it."
+        )
+    parent = next(folder for folder in place.parents if folder.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"Nothing can be written to {parent}, where {place.name} is to lie. Choose another place."
+        )
+
+
+def _added(writer: BundleWriter, wanted: dict[str, list[str]]) -> BundleWriter:
+    """Add files of recipes that need no training, each with the patterns of layers that stay in float."""
+    for name, kept in wanted.items():
+        writer.add(name, keep_float=kept)
+    return writer
 
 
 def _finished(out: Path) -> Bundle | None:
     """Return the bundle of an earlier call in this folder, or None where there is none yet."""
-    if not (out / RECORD_FILE).is_file() or read_json(out / RECORD_FILE)["state"] != "finished":
+    if not (out / RECORD_FILE).is_file() or read_json(out / RECORD_FILE).get("state") != "finished":
         return None
     try:
         return Bundle.open(out)
@@ -129,8 +166,6 @@ def _finished(out: Path) -> Bundle | None:
 
 def _add_fine_tuned(writer: BundleWriter, recipe: str, folder: Path, validation: FaceDataset) -> None:
     """Convert the model that was fine-tuned in a folder, and hold the file against it."""
-    import tempfile
-
     source = writer.loaded
     rounded = read_fine_tuned(folder, source)
     data = convert_rounded(read_fine_tuned(folder, source, batch_size=1))
@@ -143,6 +178,7 @@ def _add_fine_tuned(writer: BundleWriter, recipe: str, folder: Path, validation:
     steps = np.abs(ours - theirs) * 256  # one step of the output is 1/256
     note: dict[str, Any] = {
         "faces": f"{count} of {validation.name} {validation.split}",
+        "count": count,
         "mean_steps": round(float(steps.mean()), 4),
         "max_steps": round(float(steps.max()), 1),
         "agreement": round(float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()), 4),

@@ -21,10 +21,10 @@ import numpy as np
 from kerafer.card import FILE_NAME, ModelCard
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.samples import portrait_faces
-from kerafer.exporting.metadata import add_metadata
-from kerafer.exporting.slim import slim
 from kerafer.exporting.tflite import convert
 from kerafer.files import sha256, write_json
+from kerafer.litert.metadata import add_metadata
+from kerafer.litert.slim import slim
 from kerafer.loading import LoadedModel, load_model, own_model
 from kerafer.preprocess import Preprocessing
 from kerafer.quantization.recipes import UNTRAINED_RECIPES, export_recipe

@@ -101,12 +101,15 @@ def _prepare(converter: Any, recipe: str, calibration: np.ndarray | None) -> Non
 
 
 def _save_graph(twin: Any, folder: str) -> None:
-    """Write one graph, the whole model; `from_keras_model` traces every layer too, and takes thrice as long."""
+    """Write one graph, the whole model, with the same names of input and output for every file.
+
+    (`from_keras_model` traces every layer too, and takes thrice as long.)
+    """
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec(twin.input_shape, tf.float32, name=twin.input_names[0])])
+    @tf.function(input_signature=[tf.TensorSpec(twin.input_shape, tf.float32, name="image")])
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {twin.output_names[0]: twin(image, training=False)}
+        return {"predictions": twin(image, training=False)}
 
     module = tf.Module()
     module.variables_of_the_model = list(twin.variables)

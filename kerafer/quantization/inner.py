@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kerafer.litert.slim import read_graph
 from kerafer.runtime import from_tensor, to_tensor
 
 KERNELS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
@@ -69,8 +70,6 @@ def operators(data: bytes) -> tuple[Operator, ...]:
         ('CONV_2D', 'stem_conv', ('stem_relu', 'stem_conv'))
     """
     from ai_edge_litert import schema_py_generated as schema
-
-    from kerafer.exporting.slim import read_graph
 
     kinds = {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
     model = read_graph(data)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kerafer.litert.slim import read_graph, write_graph
 from kerafer.quantization.inner import InnerRunner, Operator, operators
 
 Ranges = dict[str, dict[str, np.ndarray]]
@@ -235,8 +236,6 @@ def _quantized(
 def _with_bytes_at_the_ends(data: bytes) -> bytes:
     """Return a file that takes and gives uint8 in place of int8 or, where the layer there is in float, of float32."""
     from ai_edge_litert import schema_py_generated as schema
-
-    from kerafer.exporting.slim import read_graph, write_graph
 
     model = read_graph(data)
     graph = model.subgraphs[0]

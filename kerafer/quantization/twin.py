@@ -35,7 +35,8 @@ _DROPPED = ("_initializer", "_regularizer", "_constraint")
 _RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
 # Activations that Keras 2 lacks or computes otherwise, composed of layers: relu6(x + 3) / 6, and x times that.
 _COMPOSED = ("hard_sigmoid", "hard_silu", "hard_swish")
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
+"""How far a probability of the twin may stray: rounding of deep networks reaches 1e-5, a wrong layer far more."""
 
 
 def to_twin(model: keras.Model, batch_size: int | None = 1) -> Any:

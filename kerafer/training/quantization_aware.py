@@ -114,19 +114,26 @@ def fine_tune(
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / RECORD_FILE, record)
     source.card.write(out)
-    if not history:
+    if history:
+        _write_history(out, history)  # it may lack the epoch after which the run was stopped
+    else:
         for step in range(min(RANGE_BATCHES, len(batches))):
             student.model(batches.batch(step)[0], training=True)
-    step_function = _step(student, source, recipe, optimizer)
+    teacher = _teacher(source) if recipe.loss == "distillation" else None
+    step_function = None
     for epoch in range(len(history), recipe.epochs):
+        if step_function is None or _drops(student):
+            # dropout draws what follows from seed and epoch alone, so that an interrupted run goes on exactly
+            tf.random.set_seed(seed + epoch)
+            step_function = _step(student, teacher, recipe, optimizer)
         measured = _epoch(step_function, batches, epoch, f"epoch {epoch + 1}/{recipe.epochs}", verbose)
         measured |= {f"val_{k}": v for k, v in _measure(student, validation, contract).items()}
         row = {"epoch": epoch + 1, **measured, "learning_rate": float(optimizer.learning_rate)}
         history.append(row)
         _save(out, variables, history)
-        training_curves(history, out / "curves.png", title=f"{source.card.title}, {recipe.name}, rounded")
         if verbose:
             tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+        training_curves(history, out / "curves.png", title=f"{source.card.title}, {recipe.name}, rounded")
     result = {"epochs": len(history), "last": history[-1]}
     record = {**record, "state": "finished", "finished": now(), "result": result}
     write_json(out / RECORD_FILE, record)
@@ -201,12 +208,18 @@ def _optimizer(recipe: TrainingRecipe, steps_per_epoch: int) -> Any:
     return tf_keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
 
 
-def _step(student: FakeQuantModel, source: LoadedModel, recipe: TrainingRecipe, optimizer: Any) -> Any:
+def _teacher(source: LoadedModel) -> Any:
+    """Return the float model as the student's teacher: from RGB in [0, 1] to probabilities."""
+    contract = source.card.preprocessing
+    return to_twin(with_camera_input(source.model, contract.mean, contract.std), None)
+
+
+def _drops(student: FakeQuantModel) -> bool:
+    return any("Dropout" in type(layer).__name__ for layer in student.logits.layers)
+
+
+def _step(student: FakeQuantModel, teacher: Any, recipe: TrainingRecipe, optimizer: Any) -> Any:
     """Return the function of one training step: from inputs and labels to loss and share of right answers."""
-    teacher = None
-    if recipe.loss == "distillation":
-        contract = source.card.preprocessing
-        teacher = to_twin(with_camera_input(source.model, contract.mean, contract.std), None)
     smoothing, share, temperature = recipe.label_smoothing, recipe.alpha, recipe.temperature
     hard = tf_keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
     soft = tf_keras.losses.KLDivergence()
@@ -259,6 +272,10 @@ def _save(folder: Path, variables: Sequence[Any], history: list[dict[str, float]
     arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
     with replacing(folder / STATE_FILE) as temporary:
         np.savez(temporary, history=json.dumps(history), **arrays)
+    _write_history(folder, history)
+
+
+def _write_history(folder: Path, history: list[dict[str, float]]) -> None:
     with (
         replacing(folder / HISTORY_FILE) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,

@@ -114,7 +114,8 @@ class OldRuntimeRung:
     - For files with int8 arithmetic the *mean* difference counts: it may be what the recipe allows between the file and
       Keras, for both are other ways to compute the same.
 
-    It refuses operators whose version it does not know, such as the per-channel dense layers of `dynamic_int8`.
+    It refuses operators whose version it does not know, such as dense layers with a scale for
+    each row, which TensorFlow writes unasked and kerafer does without.
     """
 
     name = "old_runtime"

@@ -19,7 +19,10 @@ from kerafer.runtime import KerasRunner
 from kerafer.zoo import build_model, model_spec
 
 NOTE = "Stand-in weights, for checks of files and runtimes: nobody has trained this model."
-LOGIT_SPREAD = 1.5
+SLACK = 10.0
+"""For `kerafer.verify`: how many times as much rounding may cost these weights as trained ones."""
+
+LOGIT_SPREAD = 1.0
 """Standard deviation of each class's logit over faces."""
 
 

@@ -19,10 +19,14 @@ import hashlib
 from typing import Any
 
 import flatbuffers
+import numpy as np
 from flatbuffers import number_types
 
 IDENTIFIER = b"TFL3"
 METADATA_NAME = b"TFLITE_METADATA"
+
+MAX_TABLES = 2**31 - 2**20
+"""Bytes below which everything fits into the tables, whose offsets have 31 bits."""
 
 DROPPED_NOTES = frozenset({b"CONVERSION_METADATA", b"min_runtime_version"})
 """Notes of the converter, which runtimes report but do not act on."""
@@ -43,8 +47,8 @@ def slim(data: bytes) -> bytes:
         data: the file's content.
 
     Returns:
-        The smaller file's content; the same input gives the same bytes. A file whose weights lie outside of its graph,
-        as only those beyond 2 GB do, is returned as it is.
+        The smaller file's content; the same input gives the same bytes. A file that cannot keep its weights in its
+        tables, as those beyond 2 GB, is returned as it is.
 
     Raises:
         ValueError: if it is no `.tflite` file, or has metadata already.
@@ -60,6 +64,8 @@ def slim(data: bytes) -> bytes:
     notes = model.metadata or []
     if any(note.name == METADATA_NAME for note in notes):
         raise ValueError("`data` must be a .tflite file without metadata: make it slim first, then add metadata.")
+    if len(data) < MAX_TABLES:
+        _bring_inside(model, data)
     if lies_outside(model):
         return data
     model.metadata = [note for note in notes if note.name not in DROPPED_NOTES] or None
@@ -218,6 +224,14 @@ def _said(quantization: Any) -> Any:
         return None
     parts = (quantization.scale, quantization.min, quantization.max, quantization.details)
     return quantization if any(part is not None for part in parts) else None
+
+
+def _bring_inside(model: Any, data: bytes) -> None:
+    """Put weights that lie behind the tables into them: some quantizers write small files so, older runtimes refuse."""
+    for buffer in model.buffers:
+        if buffer.offset and buffer.size and buffer.offset + buffer.size <= len(data):
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
 
 
 def lies_outside(model: Any) -> bool:

@@ -15,7 +15,7 @@ from flatbuffers import number_types
 
 from kerafer import __version__
 from kerafer.card import ModelCard
-from kerafer.exporting.slim import SharingBuilder
+from kerafer.litert.slim import SharingBuilder
 
 IDENTIFIER = b"M001"
 LABELS_FILE = "labels.txt"

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from kerafer.card import FORMAT, ModelCard
-from kerafer.exporting.metadata_tables import (
+from kerafer.litert.metadata_tables import (
     AXIS_LABELS,
     CARD_FILE,
     LABELS_FILE,
@@ -33,8 +33,7 @@ from kerafer.exporting.metadata_tables import (
     root,
     write_tables,
 )
-from kerafer.exporting.slim import METADATA_NAME, lies_outside, read_graph, write_graph
-from kerafer.quantization.recipes import export_recipe
+from kerafer.litert.slim import METADATA_NAME, lies_outside, read_graph, write_graph
 
 AUTHORS = "the kerafer authors"
 """Author of files with shipped weights."""
@@ -108,16 +107,16 @@ def add_metadata(data: bytes, card: ModelCard, recipe: str, *, author: str | Non
     """Return a `.tflite` file with metadata, labels and card inside.
 
     Args:
-        data: content of an exported file, which `kerafer.exporting.slim.slim` has made small.
+        data: content of an exported file, which `kerafer.litert.slim` has made small.
         card: of the model.
-        recipe: the export recipe that made the file, a key of `kerafer.quantization.EXPORT_RECIPES`.
+        recipe: name of the export recipe that made the file.
         author: who made the weights; None for kerafer's authors where they are shipped, and nobody elsewhere.
 
     Returns:
         The content with metadata; the same arguments give the same bytes.
 
     Raises:
-        ValueError: if the file is damaged, has metadata already, or does not fit the card, or the recipe is unknown.
+        ValueError: if the file is damaged, has metadata already, or does not fit the card.
 
     Example:
         >>> import kerafer
@@ -127,7 +126,6 @@ def add_metadata(data: bytes, card: ModelCard, recipe: str, *, author: str | Non
         >>> metadata_of(data).labels[3]
         'happy'
     """
-    export_recipe(recipe)
     model = read_graph(data)
     if any(note.name == METADATA_NAME for note in model.metadata or []):
         raise ValueError("`data` must be a .tflite file without metadata. This one has some already.")
