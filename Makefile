@@ -20,8 +20,12 @@ $(VENV)/ready: setup.py pyproject.toml tools/setup.sh
 	tools/setup.sh $(VENV) $(PYTHON)
 	@touch $@
 
-$(RUNGS):
+$(filter-out arm64,$(RUNGS)):
 	@tools/$@.sh $(TOOLS)/$@
+
+# the emulated LiteRT must be the version that is installed here
+arm64: $(VENV)/ready
+	@tools/arm64.sh $(TOOLS)/arm64 $$($(VENV)/bin/python -c 'import importlib.metadata as m; print(m.version("ai-edge-litert"))')
 
 verify-tools: $(RUNGS)
 
@@ -35,7 +39,8 @@ demo: $(VENV)/ready
 demo-run:
 	$(RUN)kerafer demo --out demo
 
-test: $(VENV)/ready verify-tools
+test: $(VENV)/ready
+	@$(MAKE) --no-print-directory -j 3 verify-tools
 	@$(MAKE) --no-print-directory test-run
 
 test-run: lint

@@ -128,7 +128,7 @@ def write(path: Path, rows: list[dict[str, str]], command: str) -> None:
     text.write(f"# command: {command}\n# versions: {found}\n# seed: {SEED}\n")
     text.write("# faces: crops of matplotlib's sample portrait; max_difference of a rung: from this CPU\n")
     text.write(f"# with stand-in weights rounding may cost {SLACK:g} times what the recipes allow\n")
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer = csv.DictWriter(text, FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with replacing(path) as temporary:
@@ -158,8 +158,12 @@ def main() -> int:
     done = set() if arguments.again else {row["model"] for row in rows}
     for name in tqdm([name for name in names if name not in done], unit="model"):
         before = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            found = rows_of(*bundle_of(name, recipes, Path(folder)), rungs)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                found = rows_of(*bundle_of(name, recipes, Path(folder)), rungs)
+        except (ValueError, TypeError, RuntimeError, OSError) as error:  # one model's failure costs the others nothing
+            told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            found = [{"model": name, "rung": "cpu", "status": "crashed", "message": told[:300]}]
         rows = [row for row in rows if row["model"] != name] + found
         rows.sort(key=lambda row: row["model"])
         write(arguments.out, rows, " ".join(["python", "benchmarks/verify_zoo.py", *sys.argv[1:]]))

@@ -69,6 +69,8 @@ class ModelCard:
         Raises:
             ValueError: if the format is another one, or a field is missing.
         """
+        if not isinstance(value, Mapping):
+            raise ValueError(f"A card must be a JSON object. Received: {type(value).__name__}. Export or train again.")
         if value.get("format") != FORMAT:
             raise ValueError(
                 f"A card must have format {FORMAT}. Received: {value.get('format')!r}. "

@@ -123,14 +123,15 @@ def load_model(
 def _exported(path: Path) -> LoadedModel:
     """Return a `.tflite` file with the card beside it, or the one in its own metadata."""
     runner = LiteRTRunner(path)
-    if (path.parent / FILE_NAME).exists():
-        card = ModelCard.read(path.parent)
-    else:
+    beside = ModelCard.read(path.parent) if (path.parent / FILE_NAME).exists() else None
+    if beside is not None and path.name in beside.files:
+        card = beside
+    else:  # alone, or beside the card of another model
         card = read_metadata(path).card
         if card is None:
             raise FileNotFoundError(
-                f"There is no {FILE_NAME} beside {path}, and its metadata was not written by kerafer: nothing tells "
-                "how pictures are prepared. Export the model with `kerafer export`."
+                f"There is no {FILE_NAME} of it beside {path}, and its metadata was not written by kerafer: nothing "
+                "tells how pictures are prepared. Export the model with `kerafer export`."
             )
     if runner.input["dtype"] == np.uint8:  # camera bytes, scaled inside the graph
         card = replace(card, preprocessing=card.preprocessing.camera())

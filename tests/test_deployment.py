@@ -93,6 +93,7 @@ def test_fine_tuning_changes_the_weights_and_is_recorded(small, tuned):
     record = json.loads((tuned.folder / "run.json").read_text())
     assert record["state"] == "finished"
     assert record["settings"]["recipe"]["epochs"] == 3
+    assert {"tf_keras", "tensorflow-model-optimization", "tensorflow"} <= set(record["versions"])
     lines = (tuned.folder / "history.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]
     last = training.read_fine_tuned(tuned.folder, small).model.get_layer("quant_last")
@@ -116,9 +117,10 @@ def test_one_that_was_stopped_while_it_was_converted_is_not_trained_again(
 
     short = dataclasses.replace(SETTINGS, epochs=1)
     given = {"data": data, "validation": validation, "training": short, "out": tmp_path / "small", "verbose": 0}
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(quantizing, "convert_rounded", stopped)
-        kerafer.quantize(small, **given)
+        with pytest.raises(KeyboardInterrupt):
+            kerafer.quantize(small, **given)
     assert [path.name for path in tmp_path.iterdir()] == ["small"], "something half-made was left"
     monkeypatch.setattr(training, "_epoch", stopped)
     assert kerafer.quantize(small, **given).tflite_files == ("small_qat_int8.tflite",)
@@ -195,6 +197,7 @@ def without_dropout(model):
     return keras.Model(model.input, x, name=model.name)
 
 
+@pytest.mark.slow
 def test_further_recipes_join_the_bundle_and_nothing_is_left_that_the_card_does_not_list(
     small, data, validation, tmp_path
 ):
@@ -307,7 +310,6 @@ def test_the_command_refuses_what_it_would_ignore(arguments, words, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_the_command_needs_no_held_out_split_to_calibrate_and_prints_only_json(csv, tmp_path, capsys):
     out = tmp_path / "ean"
     given = ["--data", csv, "--json", "--out", str(out)]

@@ -81,13 +81,6 @@ def test_saves_and_loads_in_safe_mode_with_probabilities(name, tmp_path):
     np.testing.assert_allclose(probabilities, keras.ops.softmax(logits(name)), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_float32_file_gives_the_same_logits(name, tmp_path):
-    path = tmp_path / "model.tflite"
-    path.write_bytes(convert(built(name), "float32"))
-    assert_logits_close(LiteRTRunner(path).predict(picture(built(name))), logits(name), 1e-4)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_float16_file_runs_on_the_gpu_runtime(name, tmp_path):

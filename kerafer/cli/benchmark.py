@@ -103,6 +103,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _files(sources: list[str], on_gpu: bool) -> tuple[tuple[Path, ...], list[tuple[str, str]]]:
     """Return the files that are named or lie in the bundles, and what of the bundles is not meant for the GPU."""
     from kerafer.exporting import Bundle
+    from kerafer.files import inside
     from kerafer.quantization import EXPORT_RECIPES
 
     found: list[Path] = []
@@ -119,7 +120,7 @@ def _files(sources: list[str], on_gpu: bool) -> tuple[tuple[Path, ...], list[tup
             if on_gpu and recipe is not None and not recipe.runs_on_gpu:
                 left_out.append((name, f"{recipe.name} is not meant for the GPU"))
             else:
-                found.append(source / name)
+                found.append(inside(source, name))
     if not found:
         raise ValueError(f"None of {', '.join(sources)} holds a file that is meant for the GPU.")
     return tuple(found), left_out

@@ -25,9 +25,10 @@ def add_verb(verbs: Any, name: str, summary: str, example: str, run: Any) -> arg
     return verb
 
 
-def add_model(verb: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Add the model argument and its weights."""
-    text = "a model of `kerafer list` (with --weights), a .keras or .tflite file, or the folder of a run or bundle"
+def add_model(verb: argparse.ArgumentParser, default: str | None = None, *, keras_only: bool = False) -> None:
+    """Add the model argument and its weights; `keras_only` where a `.tflite` file will not do."""
+    files = "a .keras file" if keras_only else "a .keras or .tflite file"
+    text = f"a model of `kerafer list` (with --weights), {files}, or the folder of a run or bundle"
     if default is None:
         verb.add_argument("model", help=text)
     else:
@@ -206,7 +207,7 @@ def read_data(arguments: argparse.Namespace, source: str, split: str) -> FaceDat
 
 def print_json(value: Any) -> None:
     """Print one JSON value to standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def model_and_weights(arguments: argparse.Namespace) -> tuple[str, str | None]:

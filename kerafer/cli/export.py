@@ -26,7 +26,7 @@ def add(verbs: Any) -> None:
         "kerafer export ean --weights fer2013 --out ean-bundle",
         _export,
     )
-    add_model(verb)
+    add_model(verb, keras_only=True)
     add_labels(verb)
     verb.add_argument("--out", required=True, help="folder of the bundle")
     verb.add_argument(

@@ -203,7 +203,8 @@ def _tell_file(facts: dict[str, Any], *, whole: bool) -> None:
     left = facts["float_tensors"]
     _line("arithmetic", f"{left} tensors computed in floating point" if left else "wholly integer")
     refused = facts["refused_by_gpu"]
-    _line("GPU runtime", "takes every operator" if not refused else f"refuses {len(refused)}, first {refused[0]}")
+    count = len({reason.partition(":")[0] for reason in refused})
+    _line("GPU runtime", "takes every operator" if not refused else f"refuses {count}, first {refused[0]}")
 
 
 def _tensor_words(tensor: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ def add(verbs: Any) -> None:
         "  kerafer quantize ean --compare --data fer2013:fer2013.csv --out ean-recipes",
         _quantize,
     )
-    add_model(verb)
+    add_model(verb, keras_only=True)
     add_labels(verb)
     verb.add_argument(
         "--recipe",

@@ -17,15 +17,15 @@ def add(verbs: Any) -> None:
         "kerafer verify ean-bundle --data fer2013:fer2013.csv --split public",
         _verify,
     )
-    verb.add_argument("bundle", help="folder that `kerafer export` wrote")
+    verb.add_argument("bundle", help="folder that `kerafer export` or `kerafer quantize` wrote")
     add_data(verb, required=False, purpose="faces to compare on and measure accuracy with")
     verb.add_argument("--split", help="split of --data (default: its public, val or test)")
     verb.add_argument(
         "--rungs",
-        type=lambda text: tuple(text.split(",")),
+        type=lambda text: tuple(name.strip() for name in text.split(",")),
         metavar="NAME,NAME",
-        help="runtimes besides this CPU's: gpu_float32, gpu_float16, old_runtime, mediapipe_cpu, gl_delegate, "
-        "web_wasm, web_webgpu, arm64, or all (default: gpu_float32,gpu_float16)",
+        help="cpu alone, or runtimes besides this CPU's: gpu_float32, gpu_float16, old_runtime, mediapipe_cpu, "
+        "gl_delegate, web_wasm, web_webgpu, arm64, or all (default: gpu_float32,gpu_float16)",
     )
     verb.add_argument("--require", action="store_true", help="fail where a rung cannot run on this machine")
     add_reading(verb)

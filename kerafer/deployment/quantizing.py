@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerafer.data.dataset import FaceDataset
-from kerafer.exporting.bundle import Bundle, BundleWriter, loaded_source
+from kerafer.exporting.bundle import Bundle, BundleWriter, check_place, loaded_source
 from kerafer.exporting.tflite import convert_rounded
 from kerafer.files import read_json
 from kerafer.loading import LoadedModel
@@ -108,7 +108,7 @@ def quantize(
         raise ValueError(f"`keep_float` goes with {' and '.join(_MIXED)}. Received: recipe={', '.join(recipes)}")
     loaded = loaded_source(source, weights=weights, labels=labels, preprocessing=preprocessing)
     out = Path(out or f"{loaded.card.model}-{'-'.join(recipes)}")
-    _check_place(out)
+    check_place(out)
     wanted = {name: list(keep_float) if name in _MIXED else [] for name in recipes}
     writer = BundleWriter(loaded, data, seed)
     if not trained:
@@ -130,21 +130,6 @@ def quantize(
         if export_recipe(name).trained:
             _add_fine_tuned(writer, name, run.folder, validation)
     return writer.write(out, beside=run.folder)
-
-
-def _check_place(out: Path) -> None:
-    """Refuse, before a training, a folder that the whole bundle could not take the place of after it."""
-    place = out.resolve()
-    if place == Path.cwd() or place.is_mount():
-        raise ValueError(
-            "`out` must be a folder that can be replaced: neither the working folder nor where a disk is mounted. "
-            f"Received: {out}. Name a new folder inside it."
-        )
-    parent = next(folder for folder in place.parents if folder.exists())
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(
-            f"Nothing can be written to {parent}, where {place.name} is to lie. Choose another place."
-        )
 
 
 def _added(writer: BundleWriter, wanted: dict[str, list[str]]) -> BundleWriter:

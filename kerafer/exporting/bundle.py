@@ -9,6 +9,7 @@ golden.json, golden.bin   inputs and the probabilities that Keras and each file 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -249,6 +250,8 @@ def read_golden(bundle: Bundle) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     from kerafer.files import inside, read_json
 
     golden = read_json(bundle.folder / GOLDEN_FILE)
+    if not isinstance(golden, dict) or not {"inputs", "shape", "outputs"} <= set(golden):
+        raise ValueError(f"{bundle.folder / GOLDEN_FILE} must name inputs, shape and outputs. Export the bundle again.")
     raw = np.fromfile(inside(bundle.folder, golden["inputs"]), np.uint8)
     if raw.size != np.prod(golden["shape"]):
         raise ValueError(
@@ -264,12 +267,33 @@ def check_target(out: Path, overwrite: bool) -> None:
     Raises:
         FileExistsError: if it does.
     """
+    check_place(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
         raise FileExistsError(f"{out} exists already. Choose another folder, or pass overwrite=True (--overwrite).")
     if not (out / FILE_NAME).is_file() or not (out / GOLDEN_FILE).is_file():
         raise FileExistsError(f"{out} is no bundle, so it is not replaced. Choose another folder.")
+
+
+def check_place(out: Path) -> None:
+    """Refuse, before the work, a folder whose place the whole bundle could not take after it.
+
+    Raises:
+        ValueError: if it is the working folder or a mounted disk.
+        PermissionError: if nothing can be written there.
+    """
+    place = out.resolve()
+    if place == Path.cwd() or place.is_mount():
+        raise ValueError(
+            "`out` must be a folder that can be replaced: neither the working folder nor where a disk is mounted. "
+            f"Received: {out}. Name a new folder inside it."
+        )
+    parent = next(folder for folder in place.parents if folder.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"Nothing can be written to {parent}, where {place.name} is to lie. Choose another place."
+        )
 
 
 def _describe(path: Path, note: dict[str, Any]) -> dict[str, Any]:
@@ -308,5 +332,10 @@ def _move_into_place(building: Path, out: Path) -> None:
     old = building.with_name(f"{building.name}.old")
     if out.exists():
         out.rename(old)
-    building.rename(out)
+    try:
+        building.rename(out)
+    except BaseException:  # an interruption, too, must not leave the place empty
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise
     shutil.rmtree(old, ignore_errors=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -133,15 +135,27 @@ def _one_by_one(pictures: np.ndarray) -> Iterator[list[np.ndarray]]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep TensorFlow's notes about its own deprecations and internals from the user's screen."""
+    """Keep the notes of TensorFlow and its converter about themselves from the user's screen.
+
+    The converter writes past Python, to the process's own standard error; what it wrote there is added to an error.
+    """
     loggers = [logging.getLogger(name) for name in ("tensorflow", "absl")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    screen = os.dup(2)
+    with warnings.catch_warnings(), tempfile.TemporaryFile() as notes:
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.ERROR)
+        sys.stderr.flush()
+        os.dup2(notes.fileno(), 2)
         try:
             yield
+        except Exception as error:
+            notes.seek(0)
+            error.add_note(notes.read().decode(errors="replace")[-4000:])
+            raise
         finally:
+            os.dup2(screen, 2)
+            os.close(screen)
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)

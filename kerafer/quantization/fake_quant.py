@@ -296,7 +296,8 @@ def _inputs(layer: Any) -> list[Any]:
 
 
 def _copy(layer: Any) -> Any:
-    return type(layer).from_config(layer.get_config())
+    # a layer's own seed would draw the same masks after an interruption as at the beginning
+    return type(layer).from_config({key: value for key, value in layer.get_config().items() if key != "seed"})
 
 
 def _activation(layer: Any) -> str:

@@ -51,7 +51,8 @@ class WeightRounding(Quantizer):
         """Return the size of a step, (channels,) float32 or one for all."""
         if self.axes == "tensor":
             return np.maximum(np.abs(kernel).max(), _SMALLEST_RANGE) / 127
-        kernel = kernel.reshape(-1, kernel.shape[2] if self.axes == "depthwise" else kernel.shape[-1])
+        channels = np.prod(kernel.shape[2:]) if self.axes == "depthwise" else kernel.shape[-1]
+        kernel = kernel.reshape(-1, channels)
         return np.maximum(np.abs(kernel).max(axis=0), _SMALLEST_RANGE) / 127
 
     def get_config(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ Reference:
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ from kerafer.weights import DAMAGE
 RANGE_BATCHES = 16
 """Batches that are shown before the first step, so that the ranges of activations are known."""
 
+_PACKAGES = ("tf_keras", "tensorflow-model-optimization")  # what trains here, besides those of every training
 _LOSSES = ("distillation", "cross_entropy")
 
 
@@ -93,6 +95,7 @@ def fine_tune(
     settings = {
         "model": source.card.model,
         "source": {"name": source.name, "weights_sha256": weights_checksum(source.model)},
+        "preprocessing": source.card.preprocessing.to_dict(),
         "recipe": recipe.to_dict(),
         "seed": seed,
         "data": {"training": describe_data(data), "validation": describe_data(validation)},
@@ -110,7 +113,8 @@ def fine_tune(
     variables = [*student.model.variables, *optimizer.variables]
     history = _load(out, variables)
     if record is None:
-        record = {"state": "running", "settings": settings, "versions": versions(), "started": now()}
+        used = versions() | {name: importlib.metadata.version(name) for name in _PACKAGES}
+        record = {"state": "running", "settings": settings, "versions": used, "started": now()}
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / RECORD_FILE, record)
     source.card.write(out)

@@ -270,8 +270,9 @@ def _rounding_failures(
     note = entry.get("against_fine_tuned")
     if note is None:
         return failures
-    allowed = max(1, round(slack * (1 - MIN_STEP_AGREEMENT) * note["count"]))  # one face of few proves nothing
-    if note["mean_steps"] > slack * MAX_MEAN_STEPS or (1 - note["agreement"]) * note["count"] > allowed + 0.5:
+    allowed = max(1, round((1 - MIN_STEP_AGREEMENT) * note["count"]))  # one face of few proves nothing
+    disagree = slack == 1.0 and (1 - note["agreement"]) * note["count"] > allowed + 0.5
+    if note["mean_steps"] > slack * MAX_MEAN_STEPS or disagree:
         failures.append(
             f"it strays from the model that was fine-tuned: {note['mean_steps']} steps in mean, "
             f"{note['agreement']:.1%} agreement, where {MAX_MEAN_STEPS:g} and {MIN_STEP_AGREEMENT:.0%} are asked for"

@@ -140,12 +140,14 @@ def run_on_gpu(
         outputs = np.load(made, allow_pickle=False)
     expected = LiteRTRunner(path).predict(inputs)
     finite = bool(np.isfinite(outputs).all())
-    difference = float(np.max(np.abs(outputs - expected))) if finite else float("inf")
+    difference = float(np.max(np.abs(outputs - expected)))
     if "Validation error" in ran.stderr:
-        return RungRun(rung, "wrong numbers", name, difference, "the driver reported a validation error")
-    if not finite and precision == "float16":
-        words = f"outputs are not finite: a value overflows beyond {FLOAT16_MAX}, the largest float16"
-        return RungRun(rung, "wrong numbers", name, difference, words)
+        return RungRun(rung, "wrong numbers", name, message="the driver reported a validation error")
+    if not finite:
+        words = "outputs are not finite"
+        if precision == "float16":
+            words += f": a value overflows beyond {FLOAT16_MAX}, the largest float16"
+        return RungRun(rung, "wrong numbers", name, message=words)
     return RungRun(rung, "ok" if difference <= tolerance else "wrong numbers", name, difference)
 
 

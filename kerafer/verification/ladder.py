@@ -102,7 +102,7 @@ def compared(
     if outputs.shape != expected.shape:
         return RungRun(rung, "wrong numbers", device, message=f"gave {outputs.shape} values, not {expected.shape}")
     if not np.isfinite(outputs).all():
-        return RungRun(rung, "wrong numbers", device, float("inf"), "outputs are not finite")
+        return RungRun(rung, "wrong numbers", device, message="outputs are not finite")
     difference = float(np.max(np.abs(outputs - expected)))
     if not np.ptp(outputs, axis=0).any() and np.ptp(expected, axis=0).max() > tolerance:
         return RungRun(rung, "wrong numbers", device, difference, "the same outputs for different pictures")
