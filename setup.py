@@ -18,7 +18,15 @@ setup(
     license_files=["LICENSE", "LICENSES/*"],
     python_requires=">=3.11",
     packages=find_packages(include=["kerafer", "kerafer.*"]),
-    package_data={"kerafer": ["pretrained/*.npz", "pretrained/*.json", "verification/guests/*.html", "verification/guests/*.mjs", "py.typed"]},
+    package_data={
+        "kerafer": [
+            "pretrained/*.npz",
+            "pretrained/*.json",
+            "verification/guests/*.html",
+            "verification/guests/*.mjs",
+            "py.typed",
+        ]
+    },
     install_requires=[
         "tensorflow>=2.21",  # trains, and converts to .tflite
         "keras>=3.15",
