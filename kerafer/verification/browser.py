@@ -115,7 +115,7 @@ class _BrowserRung:
         if answer["type"] != "float32":
             outputs = from_tensor(outputs, LiteRTRunner(job.path).output)
         warning = _short(f"the browser reported: {answer['errors'][0]}") if answer["errors"] else ""
-        return compared(self.name, device, outputs, job.expected, _tolerance(job.recipe), warning)
+        return compared(self.name, device, outputs, job.expected, _tolerance(job), warning)
 
 
 class WasmRung(_BrowserRung):
@@ -146,10 +146,10 @@ class WebGpuRung(_BrowserRung):
         return "" if recipe.runs_on_gpu else f"{recipe.name} files are for the CPU"
 
 
-def _tolerance(recipe: ExportRecipe) -> float:
-    if recipe.runs_on_gpu:
+def _tolerance(job: Job) -> float:
+    if job.recipe.runs_on_gpu:
         return FLOAT_TOLERANCE
-    return UINT8_TOLERANCE if recipe.input_type == "uint8" else DYNAMIC_TOLERANCE
+    return UINT8_TOLERANCE if job.recipe.input_type == "uint8" else DYNAMIC_TOLERANCE * job.slack
 
 
 def _answers(tool: Path, work: Path, accelerator: str, jobs: Sequence[Job]) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def verify(
         rungs: runtimes beyond this machine's CPU, keys of `kerafer.verification.RUNGS`, or `"all"`.
         require: whether it is a failure that a rung cannot be climbed here.
         slack: how many times as much rounded weights and activations may cost as the recipes say. Networks that nobody
-            trained lose several times as much as trained ones; float32 files get none.
+            trained lose several times as much as trained ones; what is computed in float32 gets none.
         progress: whether to show a progress bar.
 
     Returns:
@@ -213,8 +213,8 @@ def _verify_file(
         failures=tuple(failures),
     )
     pixels = faces.pixels[:RUNG_FACES]
-    job = Job(path, recipe, bundle.card.labels, pixels, contract.scale(pixels), runner.predict(contract.scale(pixels)))
-    return report, job
+    inputs = contract.scale(pixels)
+    return report, Job(path, recipe, bundle.card.labels, pixels, inputs, runner.predict(inputs), slack)
 
 
 def _with_run(report: FileReport, run: RungRun | None, require: bool) -> FileReport:

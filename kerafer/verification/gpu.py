@@ -174,7 +174,16 @@ class GpuRung:
 
     def run(self, jobs: Sequence[Job]) -> list[RungRun]:
         """Run each file in a process of its own."""
-        return [run_on_gpu(job.path, job.inputs, precision=self.precision) for job in jobs]
+        slack = {"float32": lambda job: 1.0, "float16": lambda job: job.slack}[self.precision]
+        return [
+            run_on_gpu(
+                job.path,
+                job.inputs,
+                precision=self.precision,
+                tolerance=TOLERANCES[self.precision] * slack(job),
+            )
+            for job in jobs
+        ]
 
 
 def _last_words(text: str) -> str:

@@ -33,6 +33,7 @@ class Job:
         pixels: (n, height, width, 3) uint8, what a camera would give.
         inputs: (n, height, width, 3) float32, the same scaled by the model's contract.
         expected: (n, classes) float32, what LiteRT's CPU kernels give here for the same file.
+        slack: factor on the tolerances of rungs that round more than this CPU does; see `kerafer.verify`.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Job:
     pixels: np.ndarray
     inputs: np.ndarray
     expected: np.ndarray
+    slack: float = 1.0
 
 
 class Rung(Protocol):

@@ -147,7 +147,7 @@ class ImageClassifierRung:
         if sorted(names) != sorted(job.labels):
             message = f"its metadata names the classes {_listed(names)}, not {_listed(job.labels)}"
             return RungRun(self.name, "wrong numbers", device, message=message)
-        expected, tolerance = self._expected(job), self._tolerance(job.recipe)
+        expected, tolerance = self._expected(job), self._tolerance(job)
         order = [names.index(label) for label in job.labels]
         found = compared(self.name, device, scores[:, order], expected, tolerance)
         if found.status != "ok" and compared(self.name, device, scores, expected, tolerance).status == "ok":
@@ -166,10 +166,10 @@ class ImageClassifierRung:
             return job.expected
         return LiteRTRunner(job.path, xnnpack=False).predict(job.inputs)
 
-    def _tolerance(self, recipe: ExportRecipe) -> float:
-        if recipe.input_type == "uint8":
+    def _tolerance(self, job: Job) -> float:
+        if job.recipe.input_type == "uint8":
             return UINT8_TOLERANCE
-        return DYNAMIC_TOLERANCE if recipe.name in _BUILTIN_KERNELS else FLOAT_TOLERANCE
+        return DYNAMIC_TOLERANCE * job.slack if job.recipe.name in _BUILTIN_KERNELS else FLOAT_TOLERANCE
 
     def _objection(self, log: str, error: str) -> RungRun | None:
         """Return what the runtime's own messages hold against a run, or None."""
@@ -226,8 +226,8 @@ class GlDelegateRung(ImageClassifierRung):
     def _expected(self, job: Job) -> np.ndarray:
         return job.expected
 
-    def _tolerance(self, recipe: ExportRecipe) -> float:
-        return GPU_TOLERANCE
+    def _tolerance(self, job: Job) -> float:
+        return GPU_TOLERANCE * job.slack
 
     def _objection(self, log: str, error: str) -> RungRun | None:
         device = self._device(log)
