@@ -88,7 +88,10 @@ def stand_in(tmp_path, monkeypatch):
     def make(script):
         folder = tmp_path / "tools" / "mediapipe"
         (folder / "venv" / "bin").mkdir(parents=True)
-        (folder / "venv" / "bin" / "python").symlink_to(sys.executable)
+        python = folder / "venv" / "bin" / "python"
+        # no link: a linked Python forgets the virtual environment it belongs to
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+        python.chmod(0o755)
         (folder / "ready").touch()
         guest = tmp_path / "guest.py"
         guest.write_text(f"import json, os, sys\nfrom pathlib import Path\n{script}", encoding="utf-8")
