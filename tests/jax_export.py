@@ -1,11 +1,7 @@
 """Train a network of one's own by one step on the JAX backend, save it, and export it there: jax_export.py FOLDER."""
 
-import os
 import sys
 from pathlib import Path
-
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_PLATFORMS"] = "cpu"
 
 import keras
 import numpy as np

@@ -1,6 +1,7 @@
 """Models from anywhere, exported: other backends, runs, checkpoints, heads, and networks of the user's own."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -305,7 +306,8 @@ def test_a_bundle_of_ones_own_model(tmp_path):
 
 @pytest.mark.slow
 def test_a_model_of_the_jax_backend(tmp_path):
-    subprocess.run([sys.executable, JAX, tmp_path], check=True, timeout=300, capture_output=True)
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, JAX, tmp_path], check=True, timeout=300, capture_output=True, env=environment)
     kept = np.load(tmp_path / "own.npz")
     assert np.ptp(kept["y"], axis=0).max() > 1e-3
     names = ("smile", "frown", "neither")
