@@ -59,8 +59,10 @@ def test_ean_climbs_the_whole_ladder(report):
 
 @pytest.mark.parametrize(("rung", "tolerance"), [("gpu_float32", 1e-4), ("gpu_float16", 2e-2)])
 def test_float_files_give_the_cpus_numbers_on_the_gpu_accelerator(report, rung, tolerance):
-    found = [file.run(rung).max_difference for file in report.files[:3]]
-    assert all(difference is not None and difference < tolerance for difference in found) or not RUNGS_ARE_REQUIRED
+    runs = [file.run(rung) for file in report.files[:3]]
+    if not RUNGS_ARE_REQUIRED and all(run.status == "cannot run" for run in runs):
+        pytest.skip(runs[0].message)
+    assert all(run.max_difference is not None and run.max_difference < tolerance for run in runs), runs
 
 
 def test_accuracy_is_measured_on_a_split(bundle_folder, faces):

@@ -141,7 +141,8 @@ def _added(writer: BundleWriter, wanted: dict[str, list[str]]) -> BundleWriter:
 
 def _finished(out: Path) -> Bundle | None:
     """Return the bundle of an earlier call in this folder, or None where there is none yet."""
-    if not (out / RECORD_FILE).is_file() or read_json(out / RECORD_FILE).get("state") != "finished":
+    record = read_json(out / RECORD_FILE) if (out / RECORD_FILE).is_file() else None
+    if not isinstance(record, dict) or record.get("state") != "finished":  # a broken one is refused when it is resumed
         return None
     try:
         return Bundle.open(out)

@@ -174,13 +174,13 @@ class GpuRung:
 
     def run(self, jobs: Sequence[Job]) -> list[RungRun]:
         """Run each file in a process of its own."""
-        slack = {"float32": lambda job: 1.0, "float16": lambda job: job.slack}[self.precision]
+        tolerance, rounds = TOLERANCES[self.precision], self.precision == "float16"
         return [
             run_on_gpu(
                 job.path,
                 job.inputs,
                 precision=self.precision,
-                tolerance=TOLERANCES[self.precision] * slack(job),
+                tolerance=tolerance * job.slack if rounds else tolerance,
             )
             for job in jobs
         ]
