@@ -33,7 +33,7 @@ verify: $(VENV)/ready verify-tools
 	$(RUN)python benchmarks/verify_zoo.py
 
 demo: $(VENV)/ready
-	@$(MAKE) --no-print-directory swiftshader || echo "going on without a Vulkan device: the GPU run will be left out"
+	@$(MAKE) --no-print-directory -j 2 swiftshader lavapipe || echo "going on without Vulkan devices: GPU runs are left out"
 	@$(MAKE) --no-print-directory demo-run
 
 demo-run:
