@@ -11,6 +11,7 @@ import pytest
 
 import kerafer
 from kerafer.data.samples import synthetic, write_synthetic_csv
+from kerafer.exporting.tflite import Converter
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,6 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def ean():
     """EAN with its shipped weights and card."""
     return kerafer.load_model("ean", weights="fer2013")
+
+
+@pytest.fixture(scope="session")
+def ean_converter(ean):
+    """Makes EAN's plain `.tflite` files, traced once."""
+    return Converter(ean.model)
 
 
 @pytest.fixture(scope="session")

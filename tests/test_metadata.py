@@ -14,7 +14,6 @@ from ai_edge_litert.interpreter import Interpreter
 import kerafer
 from kerafer.cli import info
 from kerafer.data.samples import portrait_faces
-from kerafer.exporting.tflite import convert
 from kerafer.litert.metadata import (
     CARD_FILE,
     LABELS_FILE,
@@ -31,11 +30,11 @@ RECIPES = ("float16", "static_int8")
 
 
 @pytest.fixture(scope="module")
-def plain(ean):
+def plain(ean, ean_converter):
     """EAN without metadata, by recipe."""
     contract = ean.card.preprocessing
     pictures = contract.scale(portrait_faces(contract, 10, seed=0))
-    return {recipe: slim(convert(ean.model, recipe, pictures)) for recipe in RECIPES}
+    return {recipe: slim(ean_converter.convert(recipe, pictures)) for recipe in RECIPES}
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def fetched():
 
 
 @pytest.fixture(scope="module")
-def ean_job(ean, tmp_path_factory):
+def ean_job(ean, ean_converter, tmp_path_factory):
     """Return a job for EAN, exported by a recipe."""
     contract = ean.card.preprocessing
     pixels = portrait_faces(contract, 3, seed=2)
@@ -40,7 +40,7 @@ def ean_job(ean, tmp_path_factory):
     @functools.cache
     def make(recipe):
         path = folder / f"{recipe}.tflite"
-        path.write_bytes(convert(ean.model, recipe, contract.scale(portrait_faces(contract, 20, seed=3))))
+        path.write_bytes(ean_converter.convert(recipe, contract.scale(portrait_faces(contract, 20, seed=3))))
         return Job(path, export_recipe(recipe), ean.card.labels, pixels, inputs, LiteRTRunner(path).predict(inputs))
 
     return make

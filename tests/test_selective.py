@@ -14,8 +14,8 @@ from kerafer.verification.oplint import inspect_operators
 
 
 @pytest.fixture(scope="module")
-def float_file(ean):
-    return convert(ean.model, "float32")
+def float_file(ean_converter):
+    return ean_converter.convert("float32")
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,9 @@ def pictures(ean):
 
 
 @pytest.fixture(scope="module")
-def converters_own(ean, pictures):
+def converters_own(ean_converter, pictures):
     """static_int8 by TensorFlow's converter."""
-    return convert(ean.model, "static_int8", pictures)
+    return ean_converter.convert("static_int8", pictures)
 
 
 def runner(data, folder):

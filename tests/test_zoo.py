@@ -13,19 +13,12 @@ import pytest
 from parity import fill, pictures
 
 import kerafer
-from kerafer.exporting import convert
-from kerafer.layers import with_rgb_input
-from kerafer.runtime import LiteRTRunner
-from kerafer.verification.gpu import run_on_gpu
 
 STEP = Path(__file__).with_name("training_step.py")
 
 MODELS = kerafer.list_models()
-SYSTEMS = ("ean", "lcnn", "efficientface", "lfer")
-"""The papers' four systems: proved on the GPU runtime in float16 arithmetic too."""
-
-GPU_TOLERANCES = {"float32": 1e-4, "float16": 3e-2}
-"""How far the GPU's logits may stray from the CPU's, in units of the largest logit."""
+ONE_OF_EACH_KIND = sorted({kerafer.model_spec(name).builder: name for name in reversed(MODELS)}.values())
+"""The first model of each builder; the others differ in widths, or in parts left out."""
 
 
 def small(name):
@@ -52,15 +45,6 @@ def picture(model):
     return pictures(8, *model.input_shape[1:])[[0, -1]]
 
 
-def assert_logits_close(found, expected, tolerance):
-    """Compare logits in units of the largest, after making sure that they differ between classes and pictures."""
-    scale = np.abs(expected).max()
-    assert np.ptp(expected, axis=1).min() > 10 * tolerance * scale, "classes must differ to be compared"
-    if len(expected) > 1:
-        assert np.abs(expected[0] - expected[1]).max() > 2 * tolerance * scale, "pictures must differ to be compared"
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_spec_states_what_is_built(name):
     spec, counted = kerafer.model_spec(name), kerafer.profile(kerafer.build_model(name))
@@ -82,25 +66,8 @@ def test_saves_and_loads_in_safe_mode_with_probabilities(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_float16_file_runs_on_the_gpu_runtime(name, tmp_path):
-    model = with_rgb_input(built(name, kerafer.model_spec(name).input_shape))  # at its own size
-    x = picture(model)
-    path = tmp_path / "model.tflite"
-    path.write_bytes(convert(model, "float16"))
-    found, expected = LiteRTRunner(path).predict(x), model.predict(x, verbose=0)
-    assert_logits_close(found, expected, 2e-2)
-    scale = float(np.abs(found).max())
-    for precision in ("float32", "float16"):
-        run = run_on_gpu(path, x, precision=precision, tolerance=GPU_TOLERANCES[precision] * scale)
-        if run.status == "cannot run" and not os.environ.get("KERAFER_REQUIRE_RUNGS"):
-            pytest.skip("no Vulkan device; `make test` fetches software ones")
-        assert run.status == "ok", run
-
-
-@pytest.mark.slow
 def test_one_training_step_is_the_same_on_both_backends(tmp_path):
-    models = [f"{name}:32" for name in MODELS]
+    models = [f"{name}:32" for name in ONE_OF_EACH_KIND]
     out = {backend: tmp_path / f"{backend}.npz" for backend in ("tensorflow", "jax")}
     running = []
     for backend, path in out.items():  # side by side, each in a process of its own
@@ -117,7 +84,7 @@ def test_one_training_step_is_the_same_on_both_backends(tmp_path):
         for process in running:
             process.kill()
     tensorflow, jax = (np.load(path) for path in out.values())
-    for name in MODELS:
+    for name in ONE_OF_EACH_KIND:
         step, other = tensorflow[f"{name}/step"], jax[f"{name}/step"]
         assert min(np.abs(step).max(), np.abs(other).max()) > 1e-4, f"{name} did not train"
         if name == "vgg16_cifar":  # its dropout draws other numbers on another backend

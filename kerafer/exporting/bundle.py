@@ -22,7 +22,7 @@ import numpy as np
 from kerafer.card import FILE_NAME, ModelCard
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.samples import portrait_faces
-from kerafer.exporting.tflite import convert
+from kerafer.exporting.tflite import Converter
 from kerafer.files import sha256, write_json
 from kerafer.litert.metadata import add_metadata
 from kerafer.litert.slim import slim
@@ -163,6 +163,7 @@ class BundleWriter:
         self.loaded, self.calibration, self.seed = loaded, calibration, seed
         self.files: dict[str, bytes] = {}
         self.notes: dict[str, dict[str, Any]] = {}
+        self._converters: dict[str, Converter] = {}
 
     def add(self, recipe: str, keep_float: Sequence[str] = ()) -> str:
         """Convert the model by a recipe that needs no training, and return the file's name.
@@ -171,18 +172,15 @@ class BundleWriter:
             recipe: its name.
             keep_float: regular expressions of layers that stay in float.
         """
-        model, contract, note = self.loaded.model, contract_of(self.loaded.card, recipe), {}
-        if export_recipe(recipe).input_type == "uint8":
-            from kerafer.layers import with_camera_input
-
-            model = with_camera_input(model, self.loaded.card.preprocessing.mean, self.loaded.card.preprocessing.std)
+        contract, note = contract_of(self.loaded.card, recipe), {}
         pictures = None
         if export_recipe(recipe).calibrated:
             pictures, origin = self._pictures(contract)
             note["calibration"] = {"pictures": len(pictures), "from": origin, "seed": self.seed}
         if keep_float:
             note["kept_float"] = list(keep_float)
-        return self.add_file(recipe, convert(model, recipe, pictures, keep_float), note)
+        converter = self._converter(export_recipe(recipe).input_type)
+        return self.add_file(recipe, converter.convert(recipe, pictures, keep_float), note)
 
     def add_file(self, recipe: str, data: bytes, note: dict[str, Any] | None = None) -> str:
         """Add a converted file, without the bytes that nobody needs and with metadata, and return its name.
@@ -227,6 +225,18 @@ class BundleWriter:
         finally:
             shutil.rmtree(building, ignore_errors=True)
         return Bundle(out, card)
+
+    def _converter(self, input_type: str) -> Converter:
+        """Return what converts for one type of input, and is kept: tracing a model takes longer than converting it."""
+        if input_type not in self._converters:
+            model, contract = self.loaded.model, self.loaded.card.preprocessing
+            if input_type == "uint8":
+                from kerafer.layers import with_camera_input
+
+                model = with_camera_input(model, contract.mean, contract.std)
+            same = [other for other in self._converters.values() if other.model is model]
+            self._converters[input_type] = same[0] if same else Converter(model)
+        return self._converters[input_type]
 
     def _pictures(self, contract: Preprocessing) -> tuple[np.ndarray, str]:
         if self.calibration is None:

@@ -1,14 +1,16 @@
-"""One Keras model to one `.tflite` file, by an export recipe."""
+"""A Keras model to `.tflite` files, by export recipes."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,18 +52,52 @@ def convert(
         >>> convert(kerafer.build_model("ean"), "float16")[4:8]
         b'TFL3'
     """
-    settings = export_recipe(recipe)
-    if settings.trained:
-        raise ValueError(f"`recipe` {recipe!r} needs a fine-tuned model: use kerafer.quantize (`kerafer quantize`).")
-    if settings.calibrated:
-        _check_calibration(model, calibration)
-    if keep_float and recipe not in ("weight_int8", "static_int8"):
-        raise ValueError(f"`keep_float` goes with weight_int8 and static_int8. Received: recipe={recipe!r}")
-    if recipe == "weight_int8":
-        return weights_to_int8(convert(model, "float32"), keep_float)
-    if keep_float:
-        return to_static_int8(convert(model, "float32"), calibration, keep_float, ends="uint8")
-    return _converted(to_twin(model), lambda converter: _prepare(converter, recipe, calibration))
+    return Converter(model).convert(recipe, calibration, keep_float)
+
+
+class Converter:
+    """A functional Keras model on its way to several `.tflite` files: translated and traced once for all of them.
+
+    Args:
+        model: (batch, height, width, 3) in [0, 1] to (batch, classes).
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self._graph: str | None = None
+        self._float32: bytes | None = None
+
+    def convert(self, recipe: str, calibration: np.ndarray | None = None, keep_float: Sequence[str] = ()) -> bytes:
+        """Return the file by one recipe; as `kerafer.exporting.convert`."""
+        settings = export_recipe(recipe)
+        if settings.trained:
+            raise ValueError(
+                f"`recipe` {recipe!r} needs a fine-tuned model: use kerafer.quantize (`kerafer quantize`)."
+            )
+        if settings.calibrated:
+            _check_calibration(self.model, calibration)
+        if keep_float and recipe not in ("weight_int8", "static_int8"):
+            raise ValueError(f"`keep_float` goes with weight_int8 and static_int8. Received: recipe={recipe!r}")
+        if recipe == "weight_int8":
+            return weights_to_int8(self.convert("float32"), keep_float)
+        if keep_float:
+            return to_static_int8(self.convert("float32"), calibration, keep_float, ends="uint8")
+        if recipe != "float32":
+            return _converted(self.graph, recipe, calibration)
+        if self._float32 is None:
+            self._float32 = _converted(self.graph, recipe)
+        return self._float32
+
+    @property
+    def graph(self) -> str:
+        """Folder of the traced graph, which goes with this object."""
+        if self._graph is None:
+            twin, folder = to_twin(self.model), tempfile.mkdtemp()
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            with _quiet():
+                _save_graph(twin, folder)
+            self._graph = folder
+        return self._graph
 
 
 def convert_rounded(model: FakeQuantModel) -> bytes:
@@ -73,16 +109,18 @@ def convert_rounded(model: FakeQuantModel) -> bytes:
     Returns:
         The file's content: uint8 in and out, every operator in integers.
     """
-    return _converted(model.model, lambda converter: _prepare(converter, "qat_int8", None))
+    with tempfile.TemporaryDirectory() as folder:
+        with _quiet():
+            _save_graph(model.model, folder)
+        return _converted(folder, "qat_int8")
 
 
-def _converted(twin: Any, prepare: Callable[[Any], None]) -> bytes:
+def _converted(graph: str, recipe: str, calibration: np.ndarray | None = None) -> bytes:
     import tensorflow as tf
 
-    with _quiet(), tempfile.TemporaryDirectory() as folder:
-        _save_graph(twin, folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        prepare(converter)
+    with _quiet():
+        converter = tf.lite.TFLiteConverter.from_saved_model(graph)
+        _prepare(converter, recipe, calibration)
         return converter.convert()
 
 
