@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import kerafer
+import kerafer.exporting.bundle as bundle_module
 from kerafer.data.samples import portrait_faces
 from kerafer.exporting.bundle import BundleWriter
 from kerafer.exporting.tflite import convert_rounded
@@ -31,7 +32,8 @@ def rounded_file(loaded):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", kerafer.list_models())
-def test_first_two_rungs(name, tmp_path):
+def test_first_two_rungs(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle_module, "CALIBRATION_COUNT", 32)
     spec = kerafer.model_spec(name)
     loaded = stand_in(name, size=min(spec.input_shape[0], 64))
     writer = BundleWriter(loaded)

@@ -105,6 +105,20 @@ def test_the_file_of_a_model_of_ones_own(tmp_path):
     assert np.abs(ours - rounded.model.predict(x, verbose=0)).mean() * 256 < 2
 
 
+@pytest.mark.slow
+def test_a_huge_kernel_is_rounded_in_the_file_too(tmp_path):
+    """The converter computes nothing from a constant of this size (140 MB), so its range must be a number."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((7, 7, 512))
+    x = keras.layers.Dense(1400, activation="relu")(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Softmax()(keras.layers.Dense(7)(x)))
+    x = np.random.default_rng(0).random((4, 7, 7, 512), np.float32)
+    rounded = integer_file(model, x, tmp_path / "huge.tflite")
+    ours, expected = LiteRTRunner(tmp_path / "huge.tflite").predict(x), rounded.model.predict(x, verbose=0)
+    assert np.abs(ours - expected).mean() * 256 <= 2
+    assert (tmp_path / "huge.tflite").stat().st_size < 36e6
+
+
 @pytest.mark.parametrize(
     ("layer", "words"),
     [

@@ -109,8 +109,10 @@ def convert_rounded(model: FakeQuantModel) -> bytes:
     Returns:
         The file's content: uint8 in and out, every operator in integers.
     """
+    from kerafer.quantization.rounding import constant_kernels
+
     with tempfile.TemporaryDirectory() as folder:
-        with _quiet():
+        with _quiet(), constant_kernels():
             _save_graph(model.model, folder)
         return _converted(folder, "qat_int8")
 

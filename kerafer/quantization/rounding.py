@@ -7,6 +7,9 @@ Reference:
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,22 @@ RANGE_DECAY = 0.99
 """How slowly the ranges of activations follow the batches, once there have been enough of them."""
 
 _SMALLEST_RANGE = 1e-6
+
+
+_CONSTANT = contextvars.ContextVar("kernels are constant", default=False)
+
+
+@contextlib.contextmanager
+def constant_kernels() -> Iterator[None]:
+    """Trace graphs in which the ranges of kernels are numbers, not computed from the kernels.
+
+    For conversion alone: the converter leaves undone what it would have to compute from a kernel of 200 MB.
+    """
+    before = _CONSTANT.set(True)
+    try:
+        yield
+    finally:
+        _CONSTANT.reset(before)
 
 
 class WeightRounding(Quantizer):
@@ -38,22 +57,29 @@ class WeightRounding(Quantizer):
     def __call__(self, inputs: tf.Tensor, training: bool, weights: dict[str, Any], **_: Any) -> tf.Tensor:
         """Return the rounded kernel; its gradient passes."""
         kernel = inputs
-        if self.axes == "tensor":
-            largest = tf.maximum(tf.reduce_max(tf.abs(kernel)), _SMALLEST_RANGE)
-            return tf.quantization.fake_quant_with_min_max_vars(kernel, -largest, largest, narrow_range=True)
         if self.axes == "depthwise":
             kernel = tf.reshape(kernel, (*kernel.shape[:2], -1))  # (h, w, channels, 1) -> (h, w, channels)
-        largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=range(len(kernel.shape) - 1)), _SMALLEST_RANGE)
+        if _CONSTANT.get():
+            with tf.init_scope():
+                largest = self.largest(inputs.numpy())
+        else:
+            axes = None if self.axes == "tensor" else range(len(kernel.shape) - 1)
+            largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=axes), _SMALLEST_RANGE)
+        if self.axes == "tensor":
+            return tf.quantization.fake_quant_with_min_max_vars(kernel, -largest, largest, narrow_range=True)
         kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -largest, largest, narrow_range=True)
         return tf.reshape(kernel, inputs.shape)
 
+    def largest(self, kernel: np.ndarray) -> np.ndarray:
+        """Return the largest absolute value, (channels,) float32 or one of all."""
+        if self.axes == "tensor":
+            return np.maximum(np.abs(kernel).max(), np.float32(_SMALLEST_RANGE))
+        channels = np.prod(kernel.shape[2:]) if self.axes == "depthwise" else kernel.shape[-1]
+        return np.maximum(np.abs(kernel.reshape(-1, channels)).max(axis=0), np.float32(_SMALLEST_RANGE))
+
     def step(self, kernel: np.ndarray) -> np.ndarray:
         """Return the size of a step, (channels,) float32 or one for all."""
-        if self.axes == "tensor":
-            return np.maximum(np.abs(kernel).max(), _SMALLEST_RANGE) / 127
-        channels = np.prod(kernel.shape[2:]) if self.axes == "depthwise" else kernel.shape[-1]
-        kernel = kernel.reshape(-1, channels)
-        return np.maximum(np.abs(kernel).max(axis=0), _SMALLEST_RANGE) / 127
+        return self.largest(kernel) / 127
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
