@@ -35,7 +35,7 @@ def rounded_file(loaded):
 def test_first_two_rungs(name, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "CALIBRATION_COUNT", 32)
     spec = kerafer.model_spec(name)
-    loaded = stand_in(name, size=min(spec.input_shape[0], 48))
+    loaded = stand_in(name, size=min(spec.input_shape[0], 64))
     writer = BundleWriter(loaded)
     for recipe in UNTRAINED_RECIPES:
         writer.add(recipe)
