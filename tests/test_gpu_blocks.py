@@ -126,6 +126,23 @@ def test_float16_is_really_float16(inputs_and_file):
     assert "65504" in run.message
 
 
+@pytest.mark.slow
+def test_weights_larger_than_the_device_binds_are_wrong_numbers_and_the_driver_is_quoted(tmp_path):
+    """A dense layer of 151 MB in float16, where lavapipe binds the 128 MiB that Vulkan and WebGPU promise at least."""
+    kernel = np.broadcast_to(np.float32(1e-4), (16384, 4608))
+    inputs = keras.Input((64, 64, 4))
+    dense = keras.layers.Dense(4608, use_bias=False)
+    model = keras.Model(inputs, keras.layers.Dense(7)(dense(keras.layers.Flatten()(inputs))))
+    dense.kernel.assign(kernel)
+    path = tmp_path / "large.tflite"
+    path.write_bytes(convert(model, "float16"))
+    run = run_on_gpu(path, np.ones((1, 64, 64, 4), np.float32), precision="float16")
+    if run.status == "cannot run" and not GPU_IS_REQUIRED:
+        pytest.skip(run.message)
+    assert run.status == "wrong numbers", run
+    assert "larger than the maximum storage buffer binding size (134217728)" in run.message
+
+
 def test_without_a_float16_device_nothing_is_claimed(monkeypatch, tmp_path):
     monkeypatch.setenv(TOOLS, str(tmp_path))
     x = np.zeros((1, 4, 4, 8), np.float32)

@@ -38,6 +38,8 @@ TIMEOUT_SECONDS = 300
 
 # What LiteRT and Dawn say where there is no Vulkan loader or no device behind it.
 _NO_DEVICE = re.compile(r"No adapters found|Couldn.t load Vulkan|[Ff]ailed to (?:request|get) (?:an )?adapter")
+# What Dawn says of a call that a device cannot carry out; the first names the cause, and the rest follow from it.
+_INVALID = re.compile(r"Validation error: (.{1,300})")
 # Accelerators that LiteRT looks for in vain on every start.
 _NOISE = re.compile(r"npu_registry|compiler_plugin|gpu_registry|OpenVino|^Traceback|^└")
 
@@ -141,8 +143,8 @@ def run_on_gpu(
     expected = LiteRTRunner(path).predict(inputs)
     finite = bool(np.isfinite(outputs).all())
     difference = float(np.max(np.abs(outputs - expected)))
-    if "Validation error" in ran.stderr:
-        return RungRun(rung, "wrong numbers", name, message="the driver reported a validation error")
+    if invalid := _INVALID.search(ran.stderr):  # the runtime goes on with what is left, and says nothing itself
+        return RungRun(rung, "wrong numbers", name, difference if finite else None, invalid.group(1))
     if not finite:
         words = "outputs are not finite"
         if precision == "float16":
