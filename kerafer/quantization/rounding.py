@@ -21,8 +21,6 @@ RANGE_DECAY = 0.99
 """How slowly the ranges of activations follow the batches, once there have been enough of them."""
 
 _SMALLEST_RANGE = 1e-6
-
-
 _CONSTANT = contextvars.ContextVar("kernels are constant", default=False)
 
 
@@ -30,7 +28,7 @@ _CONSTANT = contextvars.ContextVar("kernels are constant", default=False)
 def constant_kernels() -> Iterator[None]:
     """Trace graphs in which the ranges of kernels are numbers, not computed from the kernels.
 
-    For conversion alone: the converter leaves undone what it would have to compute from a kernel of 200 MB.
+    For conversion alone: the converter leaves undone what it would have to compute from a kernel of 140 MB.
     """
     before = _CONSTANT.set(True)
     try:
