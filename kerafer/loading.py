@@ -18,7 +18,7 @@ from kerafer.preprocess import Preprocessing
 from kerafer.profiling import profile
 from kerafer.quantization.graphs import check_model, in_single_precision, is_graph, is_idle, operations
 from kerafer.runtime import KerasRunner, LiteRTRunner, Runner
-from kerafer.weights import resolve, shipped
+from kerafer.weights import resolve, resolve_file, shipped, shipped_files
 from kerafer.zoo import build_model, list_models
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def load_model(
     Args:
         source: a registry name (with `weights`); a `.tflite` or `.keras` file beside its card; the folder of a run
             (its last model) or of a bundle (its Keras model); a `.keras` file from elsewhere (with `labels`).
-        weights: name of shipped weights, only with a registry name.
+        weights: name of shipped weights such as `"fer2013"`, or of a shipped file such as `"fer2013_qat_int8"`, only
+            with a registry name.
         labels: class names in output order, only for a `.keras` file without a card.
         preprocessing: contract from a picture to the input, likewise; by default as `own_model` finds it.
 
@@ -82,6 +83,8 @@ def load_model(
             raise ValueError(
                 f"`weights` must be given for {text!r}: one of {list(shipped(text))}, or train it and name the run."
             )
+        if weights in shipped_files(text):
+            return replace(_exported(resolve_file(text, weights)), name=f"{text} ({weights})")
         resolve(text, weights)  # refuses unknown names and damaged files
         if weights not in shipped(text):
             raise ValueError(f"`weights` of {text!r} must be one of {list(shipped(text))}. Received: {weights!r}")

@@ -210,6 +210,46 @@ def accuracy_against_size(
     _save(figure, path)
 
 
+def ablation_bars(tables: Sequence[dict[str, Any]], path: str | Path, title: str) -> None:
+    """Draw what each part of a system gains into a PNG: bars of accuracy, a panel for each table.
+
+    Args:
+        tables: each with `title` and `rows`, whose `what` names the row and whose `accuracy` lists a value in [0, 1]
+            for each seed.
+        path: where to write.
+        title: headline.
+
+    Example:
+        >>> rows = [{"what": "plain", "accuracy": [0.5, 0.52]}, {"what": "+ part", "accuracy": [0.55, 0.54]}]
+        >>> ablation_bars([{"title": "Mine", "rows": rows}], "/tmp/kerafer-ablation.png", "2 epochs")
+    """
+    from matplotlib.figure import Figure
+
+    count = sum(len(table["rows"]) for table in tables)
+    figure = Figure(figsize=(8, 1.0 + 0.45 * count + 0.5 * len(tables)), layout="constrained")
+    panels = figure.subplots(
+        len(tables), squeeze=False, sharex=True, height_ratios=[len(table["rows"]) for table in tables]
+    )[:, 0]
+    for axes, table in zip(panels, tables, strict=True):
+        places = range(len(table["rows"]))
+        for place, row in zip(places, table["rows"], strict=True):
+            values = [100 * value for value in row["accuracy"]]
+            mean = sum(values) / len(values)
+            axes.barh(place, mean, color="#4c78a8", height=0.65)
+            axes.plot(values, [place] * len(values), "k.", markersize=5)
+            axes.annotate(f"{mean:.2f}", (max(values), place), xytext=(5, 0), textcoords="offset points", va="center")
+        axes.set_yticks(places, [row["what"] for row in table["rows"]])
+        axes.invert_yaxis()
+        axes.set_title(table["title"], loc="left", fontsize="medium")
+        axes.grid(axis="x", alpha=0.3)
+    every = [100 * value for table in tables for row in table["rows"] for value in row["accuracy"]]
+    room = max(1.0, max(every) - min(every))
+    panels[-1].set_xlim(max(0.0, min(every) - room), max(every) + 0.4 * room)
+    panels[-1].set_xlabel("accuracy, % (a dot a seed)")
+    figure.suptitle(title)
+    _save(figure, path)
+
+
 def layer_error_bars(rows: Sequence[dict[str, Any]], path: str | Path, title: str, annotated: int = 3) -> None:
     """Draw what rounding does to each layer into a PNG: noise of its output, and its effect when rounded alone.
 

@@ -1,6 +1,6 @@
 """Weights as `.npz` files keyed by layer, and the ones shipped inside the package.
 
-A `.npz` of float32 arrays is read without running any code from it (`allow_pickle=False`), survives Keras releases,
+A `.npz` of float arrays is read without running any code from it (`allow_pickle=False`), survives Keras releases,
 and is compared name by name with the model it goes into. Shipped files lie in `kerafer/pretrained`, each beside its
 card, which holds the checksum; nothing is ever downloaded.
 """
@@ -37,18 +37,19 @@ def variable_names(model: keras.Model) -> list[str]:
     return [f"{layer.name}/{w.name}" for layer in model.layers for w in layer.weights]
 
 
-def save_weights(model: keras.Model, path: str | Path) -> Path:
+def save_weights(model: keras.Model, path: str | Path, *, dtype: str = "float32") -> Path:
     """Write a functional model's weights to a `.npz` file.
 
     Args:
         model: the model.
         path: where to write; replaced only once the new file is whole.
+        dtype: `"float32"`, or `"float16"` for a file of half the size; the model stays float32.
 
     Returns:
         The path written.
 
     Raises:
-        ValueError: if the path does not end in `.npz`.
+        ValueError: if the path does not end in `.npz`, or a weight does not fit into `dtype`.
 
     Example:
         >>> import kerafer
@@ -59,7 +60,13 @@ def save_weights(model: keras.Model, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"`path` must end in .npz. Received: path={str(path)!r}")
-    arrays = {name: np.asarray(w) for name, w in zip(variable_names(model), model.weights, strict=True)}
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"`dtype` must be float32 or float16. Received: dtype={dtype!r}")
+    with np.errstate(over="ignore"):
+        arrays = {n: np.asarray(w).astype(dtype) for n, w in zip(variable_names(model), model.weights, strict=True)}
+    unfit = [name for name, value in arrays.items() if not np.isfinite(value).all()]
+    if unfit:
+        raise ValueError(f"`dtype` {dtype} cannot hold the weights {unfit[:3]} of {model.name}. Save them as float32.")
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)
     return path
@@ -111,6 +118,25 @@ def shipped(name: str) -> dict[str, dict[str, Any]]:
     return {card["weights"]: card for card in cards if card["model"] == name}
 
 
+def shipped_files(name: str) -> dict[str, dict[str, Any]]:
+    """Return the entries of the exported files shipped for a model, by name such as `"fer2013_qat_int8"`."""
+    return {
+        f"{weights}_{entry['recipe']}": {"file": file, **entry}
+        for weights, card in shipped(name).items()
+        for file, entry in card["files"].items()
+    }
+
+
+def resolve_file(name: str, weights: str) -> Path:
+    """Return a shipped exported file, a key of `shipped_files(name)`, checksum verified.
+
+    Raises:
+        ValueError: if its checksum is wrong.
+    """
+    entry = shipped_files(name)[weights]
+    return _verified(FOLDER / entry["file"], entry["sha256"])
+
+
 def resolve(name: str, weights: str) -> Path:
     """Return the file of shipped weights (checksum verified), or the path given.
 
@@ -123,17 +149,23 @@ def resolve(name: str, weights: str) -> Path:
     """
     cards = shipped(name)
     if weights in cards:
-        card = cards[weights]
-        path = FOLDER / f"{name}-{weights}.npz"
-        found = sha256(path)
-        if found != card["sha256"]:
-            raise ValueError(
-                f"{path.name} is damaged: its SHA-256 must be {card['sha256']}. Received: {found}. "
-                "Install kerafer again."
-            )
-        return path
+        return _verified(FOLDER / f"{name}-{weights}.npz", cards[weights]["sha256"])
+    if weights in shipped_files(name):
+        raise ValueError(
+            f"`weights` {weights!r} of {name} are a .tflite file, not a Keras model's weights: run them with "
+            f"kerafer.load_model or kerafer.Recognizer, or take one of {list(cards)}."
+        )
     if weights.endswith(".npz"):
         return Path(weights)
     raise ValueError(
         f"`weights` of {name} must be None, a .npz file, or one of {list(cards)}. Received: weights={weights!r}"
     )
+
+
+def _verified(path: Path, wanted: str) -> Path:
+    found = sha256(path)
+    if found != wanted:
+        raise ValueError(
+            f"{path.name} is damaged: its SHA-256 must be {wanted}. Received: {found}. Install kerafer again."
+        )
+    return path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import kerafer.models  # noqa: F401 - importing the package registers its models
 from kerafer.specs import REGISTRY, ModelSpec, register_model
-from kerafer.weights import load_weights, resolve
+from kerafer.weights import load_weights, resolve, shipped
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,8 @@ def build_model(
 
     Args:
         name: one of `list_models()`.
-        input_shape: (height, width, channels), channels 1 or 3; the paper's by default.
+        input_shape: (height, width, channels), channels 1 or 3; by default the paper's, or, with shipped weights, the
+            size that they were trained at.
         classes: number of classes; those of the spec by default.
         classifier_activation: activation of the output, `"softmax"` for probabilities, None for logits.
         weights: name of shipped weights such as `"fer2013"`, path of a `.npz` that `kerafer.save_weights` wrote, or
@@ -76,7 +77,7 @@ def build_model(
         (None, 7)
     """
     spec = model_spec(name)
-    shape = tuple(spec.input_shape if input_shape is None else input_shape)
+    shape = _default_shape(spec, weights) if input_shape is None else tuple(input_shape)
     if len(shape) != 3 or not all(isinstance(v, int) for v in shape) or shape[2] not in (1, 3):
         raise ValueError(
             "`input_shape` must be three integers (height, width, channels) with 1 or 3 channels. "
@@ -109,3 +110,8 @@ def build_model(
     if weights is not None:
         load_weights(model, resolve(name, weights))
     return model
+
+
+def _default_shape(spec: ModelSpec, weights: str | None) -> tuple[int, int, int]:
+    card = shipped(spec.name).get(weights)
+    return spec.input_shape if card is None else (*card["preprocessing"]["size"], spec.input_shape[2])

@@ -162,6 +162,19 @@ def test_export_verify_evaluate(capsys, fer_csv, tmp_path):
     assert "exists already" in capsys.readouterr().err
 
 
+def test_leak_free_leaves_out_what_training_holds_too(capsys, fer_csv):
+    head, *rows = fer_csv.read_text().splitlines()
+    leaked = rows[0].replace("Training", "PublicTest")
+    fer_csv.write_text("\n".join([head, *rows, leaked]) + "\n")
+    ask = ("evaluate", "ean", "--data", f"fer2013:{fer_csv}", "--split", "public")
+    whole, clean = json_of(capsys, *ask), json_of(capsys, *ask, "--leak-free")
+    assert (whole["images"], whole["leak_free_images"], clean["images"]) == (8, 7, 7)
+    assert clean["accuracy"] == whole["leak_free_accuracy"]
+    fer_csv.write_text("\n".join([head, *(row for row in rows if "Training" not in row)]) + "\n")
+    assert main([*ask, "--leak-free"]) == 2
+    assert "also occurs in 'train', which cannot be read" in capsys.readouterr().err
+
+
 def test_data_check(capsys, fer_csv):
     found = json_of(capsys, "data", "check", f"fer2013:{fer_csv}")
     assert (found["train"]["images"], found["public"]["images"]) == (14, 7)

@@ -107,6 +107,25 @@ def test_pickled_arrays_are_never_loaded(tmp_path):
         kerafer.load_weights(kerafer.build_model("ean"), tmp_path / "w.npz")
 
 
+def test_half_a_file_holds_the_weights_to_three_digits(tmp_path):
+    model, other = kerafer.build_model("ean"), kerafer.build_model("ean")
+    whole = kerafer.save_weights(model, tmp_path / "whole.npz")
+    half = kerafer.save_weights(model, tmp_path / "half.npz", dtype="float16")
+    assert half.stat().st_size < 0.7 * whole.stat().st_size  # the names take their part
+    for a, b in zip(model.weights, kerafer.load_weights(other, half).weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7)
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path):
+    model = kerafer.build_model("ean")
+    model.get_layer("stem_bn").moving_variance.assign(np.full(16, 1e6, np.float32))
+    with pytest.raises(ValueError, match=r"float16 cannot hold the weights \['stem_bn/moving_variance'\]"):
+        kerafer.save_weights(model, tmp_path / "w.npz", dtype="float16")
+    with pytest.raises(ValueError, match="`dtype` must be float32 or float16"):
+        kerafer.save_weights(model, tmp_path / "w.npz", dtype="int8")
+    assert not list(tmp_path.iterdir())
+
+
 def test_shipped_weights_have_their_checksum_and_results():
     for name in kerafer.list_models():
         for label, card in weights.shipped(name).items():

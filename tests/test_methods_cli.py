@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import kerafer
 from kerafer.cli.common import chosen_recipe
 from kerafer.cli.main import main, parser
 from kerafer.data.samples import write_synthetic_csv
-from kerafer.training import RECIPES, parse_changes, recipe
+from kerafer.training import PLANS, RECIPES, Plan, Stage, parse_changes, recipe
 from kerafer.training.record import weights_checksum
 
 QUICK = ("--epochs", 1, "--batch-size", 14, "--size", 32)
@@ -156,6 +157,43 @@ def test_set_changes_any_field(data, call, tmp_path):
 def test_wrong_settings_exit_with_2(flags, message, data, refused, tmp_path):
     assert message in refused("train", "ean", *data, *flags, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+HARD = recipe("cosine", warmup_epochs=0)
+PLAN = Plan(
+    "small_best",
+    "for this test",
+    (
+        Stage("first", small.NAME, HARD, size=32),
+        Stage("last", small.NAME, replace(HARD, loss="distillation"), size=32, resize=36, teachers=("first",)),
+    ),
+)
+
+
+def test_a_plan_trains_all_stages_and_writes_the_integer_file(data, call, refused, tmp_path, monkeypatch):
+    monkeypatch.setitem(PLANS, PLAN.name, PLAN)
+    flags = ("--recipe", PLAN.name, "--epochs", 1, "--batch-size", 14, "--out", tmp_path)
+    told = call("train", small.NAME, *data, *flags)
+    assert told["folder"] == str(tmp_path / "last")
+    assert told["settings"]["resize"] == [36, 36]
+    assert told["settings"]["recipe"]["epochs"] == 1
+    assert [len(told["settings"]["teacher"]), told["settings"]["seed"]] == [1, 0]
+    exported = kerafer.load_model(tmp_path / "last-int8" / f"{small.NAME}_qat_int8.tflite")
+    assert exported.card.preprocessing.resize == (36, 36)
+    assert call("train", small.NAME, *data, *flags) == told  # nothing is trained again
+    assert f"trains {small.NAME}" in refused("train", "ean", *data, *flags)
+    assert "--size goes with a recipe of one stage" in refused("train", small.NAME, *data, *flags, "--size", 32)
+    assert call("recipes", PLAN.name)[PLAN.name]["stages"][1]["teachers"] == ["first"]
+
+
+def test_plans_for_people(capsys):
+    assert main(["recipes"]) == 0
+    listed = capsys.readouterr().out
+    for name, plan in PLANS.items():
+        assert name in listed
+        assert main(["recipes", name]) == 0
+        shown = capsys.readouterr().out
+        assert all(stage.name in shown for stage in plan.stages)
 
 
 def test_an_existing_folder_of_another_run_is_refused(run_folder, data, refused):

@@ -139,6 +139,7 @@ def add_training(verb: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change any field of the recipe (repeatable)"
     )
     verb.add_argument("--size", type=int, help="height and width of the input (default: the paper's)")
+    verb.add_argument("--resize", type=int, help="height and width of the picture that the input is cut from")
     verb.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default: 0)")
     verb.add_argument("--weights", help="start from shipped weights, such as fer2013")
     verb.add_argument("--out", help="folder of the run (default: runs/MODEL-RECIPE-SEED)")
@@ -158,12 +159,15 @@ def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "seed": arguments.seed,
         "size": arguments.size and (arguments.size, arguments.size),
+        "resize": arguments.resize and (arguments.resize, arguments.resize),
         "verbose": 0 if arguments.json else 1,
     }
 
 
 def training_splits(arguments: argparse.Namespace, model: str) -> tuple[FaceDataset, FaceDataset]:
     """Join the other hosts, if there are any, and read both splits, decoded into the cache if there is one."""
+    from dataclasses import replace
+
     from kerafer.data.stored import decode
     from kerafer.training import join_hosts
     from kerafer.zoo import model_spec
@@ -172,6 +176,8 @@ def training_splits(arguments: argparse.Namespace, model: str) -> tuple[FaceData
     contract = model_spec(model).preprocessing
     if arguments.size:
         contract = contract.resized_to((arguments.size, arguments.size))
+    if arguments.resize:
+        contract = replace(contract, resize=(arguments.resize, arguments.resize))
     arguments.validation = arguments.validation or held_out_split(arguments, arguments.split)
     splits = [read_data(arguments, arguments.data, split) for split in (arguments.split, arguments.validation)]
     if arguments.cache:

@@ -16,6 +16,7 @@ from kerafer.cli.common import (
     model_and_weights,
     print_json,
     read_data,
+    reading_options,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ def add(verbs: Any) -> None:
 def _add_part(verb: argparse.ArgumentParser, *, views: bool = True) -> None:
     verb.add_argument("--split", help="such as train, test or private (default: the data set's public, val or test)")
     verb.add_argument("--subset", metavar="LIST.txt", help="only the images that a list names, one a line")
+    verb.add_argument(
+        "--leak-free",
+        action="store_true",
+        help="only the images that occur in no other split, pixel for pixel; the usual output has their accuracy too",
+    )
     if views:
         verb.add_argument(
             "--views",
@@ -91,6 +97,9 @@ def _add_part(verb: argparse.ArgumentParser, *, views: bool = True) -> None:
 
 def _read_part(arguments: argparse.Namespace) -> FaceDataset:
     """Read the split, or the images of it that the list names."""
+    if arguments.leak_free:
+        _check_leaks(arguments)
+        arguments.drop_leaked = True
     data = read_data(arguments, arguments.data, arguments.split or held_out_split(arguments))
     if arguments.subset is None:
         return data
@@ -102,6 +111,20 @@ def _read_part(arguments: argparse.Namespace) -> FaceDataset:
         for problem in subset.problems[:10]:
             print(f"  {problem}", file=sys.stderr)
     return data.take(subset.index)
+
+
+def _check_leaks(arguments: argparse.Namespace) -> None:
+    """Refuse data that lack the split which leaks would come from: all of the other would pass for clean."""
+    from kerafer.data.dataset import load_data
+
+    split = arguments.split or held_out_split(arguments)
+    other = "train" if split != "train" else held_out_split(arguments)
+    try:
+        load_data(arguments.data, other, **reading_options(arguments))
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"`--leak-free` leaves out of {split!r} what also occurs in {other!r}, which cannot be read: {error}"
+        ) from error
 
 
 def _predict(arguments: argparse.Namespace, loaded: LoadedModel, data: FaceDataset) -> Predictions:

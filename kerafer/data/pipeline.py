@@ -49,6 +49,7 @@ class TrainingBatches:
         balanced: whether each class is drawn equally often, with repetition, instead of each image once an epoch.
         mixup: parameter of the Beta distribution by which each image and its labels are mixed with another of the
             batch (Zhang et al., "mixup", ICLR 2018); 0 for none.
+        cycle: epochs after which the same batches come again; 0 for never.
         part: (number, count): which of so many equal parts of each batch is made here.
 
     Raises:
@@ -77,6 +78,7 @@ class TrainingBatches:
         distributions: np.ndarray | None = None,
         balanced: bool = False,
         mixup: float = 0.0,
+        cycle: int = 0,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         if not 1 <= batch_size <= len(data):
@@ -93,7 +95,8 @@ class TrainingBatches:
         self.data, self.distributions = data, distributions
         self.preprocessing, self.batch_size = preprocessing, batch_size
         self.augmentation, self.seed, self.channels = tuple(augmentation), seed, channels
-        self.balanced, self.mixup, self.part = balanced, mixup, part
+        self.balanced, self.mixup, self.cycle, self.part = balanced, mixup, cycle, part
+        self.answers: np.ndarray | None = None
         # (images,) by class; classes without images are never drawn
         self._members = [m for c in range(shape[1]) if len(m := np.flatnonzero(data.labels == c))] if balanced else []
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
@@ -107,9 +110,36 @@ class TrainingBatches:
 
         Returns:
             Inputs (part of batch, height, width, channels) float32, and labels: (part of batch, classes), one-hot or
-            mixed; with distributions (part of batch, 2, classes), the hard labels and the distributions.
+            mixed; with distributions or answers (part of batch, 2, classes), the hard labels and those.
         """
+        epoch, position = self._place(step)
+        x, y = self._made(epoch, position)
+        if self.answers is None:
+            return x, y
+        return x, np.stack([y, self.answers[epoch, position]], axis=1)  # (n, 2, classes)
+
+    def answer(self, answers: np.ndarray) -> None:
+        """Give every batch of a cycle what a teacher said of it, in place of distributions.
+
+        Args:
+            answers: (cycle, batches, part of batch, classes) float32.
+
+        Raises:
+            ValueError: if the shape is another one, or there are distributions already.
+        """
+        shape = (self.cycle, len(self), self.batch_size // self.part[1], len(self.data.class_names))
+        if answers.shape != shape or self.distributions is not None:
+            raise ValueError(
+                f"`answers` must have shape {shape}, and go with no distributions. Received: {answers.shape}"
+            )
+        self.answers = answers
+
+    def _place(self, step: int) -> tuple[int, int]:
+        """Return the epoch, counted within its cycle, and the batch in it."""
         epoch, position = divmod(int(step), len(self))
+        return (epoch % self.cycle if self.cycle else epoch), position
+
+    def _made(self, epoch: int, position: int) -> tuple[np.ndarray, np.ndarray]:
         index = self._epoch_order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
         share = self.batch_size // self.part[1]
         rows = np.arange(self.part[0] * share, (self.part[0] + 1) * share)

@@ -59,6 +59,7 @@ def ean(
     row: str = "ean",
     eca_kernel: int | str | None = 3,
     padding: str = "same",
+    width: float = 1.0,
 ) -> keras.Model:
     """Build EAN or a variant of its Table 1; `kerafer.build_model` is the usual way in.
 
@@ -69,18 +70,26 @@ def ean(
         row: which row of Table 1, a key of `ROWS`.
         eca_kernel: neighbours seen by the channel attention, or `"adaptive"`; None leaves it out (43,822 parameters).
         padding: `"same"`, or `"symmetric"` for weights from PyTorch.
+        width: factor of the blocks' channels, 1 as published; a wide one makes a teacher that sees as finely as its
+            student. The stem, whose maps are the largest, stays.
 
     Returns:
         A functional model, (batch, height, width, channels) to (batch, classes).
+
+    Raises:
+        ValueError: if `width` leaves a block without channels.
     """
     import keras
 
     from kerafer import layers
 
     widths = ROWS[row]
+    channels = [round(width * count) for count in widths.channels]
+    if min(channels) < 1:
+        raise ValueError(f"`width` must leave every block a channel. Received: width={width}")
     inputs = keras.Input(input_shape, name="image")
     x = layers.conv_bn(inputs, widths.head, 3, name="stem")
-    blocks = zip(widths.channels, widths.expansions, STRIDES, strict=True)
+    blocks = zip(channels, widths.expansions, STRIDES, strict=True)
     for number, (filters, expansion, strides) in enumerate(blocks, start=1):
         x = layers.inverted_residual_eca(
             x,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from kerafer.training.best import PLANS
 from kerafer.training.distributions import Distributions, distributions_from_votes, generate_distributions
 from kerafer.training.hosts import join_hosts
 from kerafer.training.iterative import DistillationRun, distill
 from kerafer.training.ldl import DistributionRun, train_with_distributions
 from kerafer.training.loop import train
 from kerafer.training.papers import RECIPES, default_recipe, recipe
+from kerafer.training.plans import Plan, Stage, run_plan
 from kerafer.training.recipes import TrainingRecipe, parse_changes
 from kerafer.training.record import TrainingRun
 from kerafer.training.sweeps import Sweep, sweep_combo, sweep_distillation
 
 __all__ = [
+    "PLANS",
     "RECIPES",
     "DistillationRun",
     "DistributionRun",
     "Distributions",
+    "Plan",
+    "Stage",
     "Sweep",
     "TrainingRecipe",
     "TrainingRun",
@@ -27,6 +32,7 @@ __all__ = [
     "join_hosts",
     "parse_changes",
     "recipe",
+    "run_plan",
     "sweep_combo",
     "sweep_distillation",
     "train",

@@ -47,6 +47,18 @@ class Distributions:
                 f"{self.values[first]}"
             )
 
+    def mixed(self, labels: np.ndarray, hard_share: float) -> np.ndarray:
+        """Return the values with a share of each image's hard label mixed in, (n, classes) float32.
+
+        Args:
+            labels: (n,) class numbers.
+            hard_share: the hard labels' share, 0 to 1.
+        """
+        if not hard_share:
+            return self.values
+        hard = np.eye(self.values.shape[1], dtype=np.float32)[labels]
+        return (hard_share * hard + (1 - hard_share) * self.values).astype(np.float32)
+
 
 def distributions_from_votes(data: FaceDataset) -> Distributions:
     """Return FER+ votes as distributions.

@@ -35,7 +35,7 @@ class Learner(keras.Model):
         x: the student's input.
 
     Labels, as `fit` and `evaluate` take them: (batch, classes) hard labels, one-hot or mixed; or (batch, 2, classes):
-    ``y[:, 0]`` the hard labels, ``y[:, 1]`` the distributions.
+    ``y[:, 0]`` the hard labels, ``y[:, 1]`` the distributions, or the log-probabilities that a teacher gave before.
     """
 
     def __init__(self, student: keras.Model, recipe: TrainingRecipe, teacher: Teacher | None = None) -> None:
@@ -69,7 +69,9 @@ class Learner(keras.Model):
         hard = y[:, 0] if packed else y
         if not training:
             return self.measured_loss(hard, y_pred, sample_weight)
-        if self.loss_name == "distillation":
+        if self.loss_name == "distillation" and packed:  # the teacher was asked beforehand
+            y_true = y
+        elif self.loss_name == "distillation":
             y_true = ops.stack([hard, ops.stop_gradient(self.teacher(x))], axis=1)  # (batch, 2, classes)
         else:
             y_true = y[:, 1] if self.loss_name in SOFT_LOSSES else hard

@@ -22,6 +22,7 @@ from kerafer.preprocess import Preprocessing
 from kerafer.profiling import profile
 from kerafer.specs import ModelSpec
 from kerafer.training import hosts
+from kerafer.training.answers import kept_answers
 from kerafer.training.callbacks import ResumableState, Validate, refresh_batch_norm
 from kerafer.training.distributions import Distributions
 from kerafer.training.fused import with_fused_batch_norm
@@ -57,6 +58,7 @@ def train(
     *,
     seed: int = 0,
     size: tuple[int, int] | None = None,
+    resize: tuple[int, int] | None = None,
     weights: str | None = None,
     distributions: Distributions | None = None,
     teacher: LoadedModel | Sequence[LoadedModel] | None = None,
@@ -75,6 +77,8 @@ def train(
             a finished one, its result is returned.
         seed: decides initial weights, order and augmentation.
         size: (height, width) of the input; the spec's by default.
+        resize: (height, width) that pictures are brought to before `size` is cut from them, so that crops can vary; by
+            default in the spec's proportion to `size`.
         weights: initial weights, as in `build_model`.
         distributions: a label distribution for each image, for the losses `"label_distribution"` and `"kl"`.
         teacher: one or more models that teach, for the loss `"distillation"`; several are averaged.
@@ -106,13 +110,14 @@ def train(
     _check(data, validation, recipe, distributions, teachers)
     spec = model_spec(name)
     contract = spec.preprocessing if size is None else spec.preprocessing.resized_to(size)
-    contract = replace(contract, aligned=data.aligned)
+    contract = replace(contract, aligned=data.aligned, resize=tuple(resize or contract.resize))
     if recipe.normalization == "data":
         contract = data.normalized(contract)
     settings = {
         "model": name,
         "options": options,
         "size": list(contract.size),
+        "resize": list(contract.resize),
         "weights": _describe_weights(name, weights, initial),
         "recipe": recipe.to_dict(),
         "seed": seed,
@@ -134,7 +139,7 @@ def train(
     with _policy(recipe.dtype_policy):
         plain = build_model(name, classifier_activation=None, weights=weights, **arguments)
         if initial is not None:
-            _copy_weights(initial, plain)
+            copy_weights(initial, plain)
         student = with_fused_batch_norm(plain)
         model = Learner(student, recipe, Teacher(teachers, contract, data.class_names, channels) if teachers else None)
     whole, batches = (
@@ -145,9 +150,10 @@ def train(
             recipe.augmentation,
             seed,
             channels,
-            distributions=None if distributions is None else distributions.values,
+            distributions=None if distributions is None else distributions.mixed(data.labels, recipe.hard_share),
             balanced=recipe.sampling == "balanced",
             mixup=recipe.mixup,
+            cycle=recipe.cycle,
             part=part,
         )
         for part in ((0, 1), host)
@@ -199,6 +205,8 @@ def train(
         write_json(out / RECORD_FILE, record)
         card.write(out)
     if done < recipe.epochs:
+        if teachers and recipe.cycle:
+            batches.answer(kept_answers(model.teacher, batches, recipe.epochs, out, progress=verbose > 0))
         first = done * len(batches)
         model.fit(
             batches.to_tf(first) if ON_TENSORFLOW else batches.generator(first),
@@ -242,6 +250,11 @@ def _check(
             f"`teacher` goes with the loss distillation, and with no other. Received: recipe {recipe.name!r} with "
             f"loss={recipe.loss!r}, {len(teachers)} teachers"
         )
+    if recipe.cycle and teachers and hosts.part()[1] > 1:
+        raise ValueError(
+            f"`cycle` with a teacher goes with one host, which keeps its answers. Received: cycle={recipe.cycle}, "
+            f"{hosts.part()[1]} hosts"
+        )
 
 
 @contextmanager
@@ -265,7 +278,7 @@ def _describe_weights(name: str, weights: str | None, initial: LoadedModel | Non
     return weights and {"name": Path(weights).name, "sha256": sha256(resolve(name, weights))}
 
 
-def _copy_weights(initial: LoadedModel, model: keras.Model) -> None:
+def copy_weights(initial: LoadedModel, model: keras.Model) -> None:
     """Copy the weights of a finished model, which may have got a colour input, into one as it is built."""
     values, own = initial.model.get_weights(), model.get_weights()
     if values and own and values[0].ndim == 4 and values[0].shape[2] == 3 and own[0].shape[2] == 1:

