@@ -22,6 +22,7 @@ setup(
         "kerafer": [
             "pretrained/*.npz",
             "pretrained/*.json",
+            "pretrained/*.tflite",
             "verification/guests/*.html",
             "verification/guests/*.mjs",
             "py.typed",
