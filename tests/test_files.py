@@ -133,8 +133,35 @@ def test_shipped_weights_have_their_checksum_and_results():
             assert card["training"]["recipe"]["epochs"] > 0
             assert 0 < card["results"][0]["accuracy"] < 1
             spec = kerafer.model_spec(name)
-            assert card["preprocessing"] == spec.preprocessing.to_dict()
-            assert (card["parameters"], card["flops"], card["ruler"]) == (spec.parameters, spec.flops, spec.ruler)
+            published, contract = spec.preprocessing.to_dict(), card["preprocessing"]
+            geometry = {"size": contract["size"], "resize": contract["resize"]}
+            assert contract == {**published, **geometry}
+            assert (card["parameters"], card["ruler"]) == (spec.parameters, spec.ruler)
+            if contract["size"] == published["size"]:
+                assert card["flops"] == spec.flops
+            assert kerafer.build_model(name, weights=label).input_shape[1:3] == tuple(contract["size"])
+
+
+def test_shipped_files_have_their_checksum_and_card(tmp_path, monkeypatch):
+    for name in kerafer.list_models():
+        for label, entry in weights.shipped_files(name).items():
+            path = weights.resolve_file(name, label)
+            assert (path.stat().st_size, sha256(path)) == (entry["bytes"], entry["sha256"])
+            assert 0 < entry["results"][0]["accuracy"] < 1
+            loaded = kerafer.load_model(name, weights=label)
+            card = weights.shipped(name)[label.removesuffix(f"_{entry['recipe']}")]
+            assert (list(loaded.card.labels), loaded.name) == (card["labels"], f"{name} ({label})")
+            assert loaded.card.preprocessing.size == tuple(card["preprocessing"]["size"])
+            with pytest.raises(ValueError, match=r"are a \.tflite file"):
+                kerafer.build_model(name, weights=label)
+            (tmp_path / path.name).write_bytes(path.read_bytes()[:-1] + b"x")
+    for path in weights.FOLDER.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    for name in kerafer.list_models():
+        for label in weights.shipped_files(name):
+            with pytest.raises(ValueError, match="is damaged"):
+                kerafer.load_model(name, weights=label)
 
 
 def test_damaged_shipped_weights_are_refused(tmp_path, monkeypatch):
