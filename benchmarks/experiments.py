@@ -25,7 +25,19 @@ from kerafer.training.record import BEST_MODEL, LAST_MODEL, RECORD_FILE
 
 PATH = RESULTS / "experiments.csv"
 FIELDS = (
-    *("run", "model", "input", "labels", "teachers", "starts_from", "augmentation", "mixup", "rate", "decay"),
+    *(
+        "run",
+        "model",
+        "options",
+        "input",
+        "labels",
+        "teachers",
+        "starts_from",
+        "augmentation",
+        "mixup",
+        "rate",
+        "decay",
+    ),
     *(
         "smoothing",
         "average",
@@ -69,6 +81,7 @@ def describe(folder: Path, data: FaceDataset) -> dict[str, Any]:
     row = {
         "run": folder.name,
         "model": settings["model"],
+        "options": " ".join(f"{name}={value:g}" for name, value in settings["options"].items()),
         "input": "x".join(map(str, settings["size"])),
         "labels": _labels(settings),
         "teachers": len(settings["teacher"]) or "",

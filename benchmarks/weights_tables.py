@@ -135,7 +135,7 @@ def experiments() -> str:
     """Return the table of everything that was tried."""
     lines = [
         [
-            f"{row['model']} {row['input']}",
+            " ".join(part for part in (row["model"], row["options"], row["input"]) if part),
             row["labels"] + (f", {row['teachers']} teachers" if row["teachers"] else ""),
             row["augmentation"].replace("+", ", ") + (f", mixup {row['mixup']}" if row["mixup"] else ""),
             f"{row['rate']} / {row['decay']}",

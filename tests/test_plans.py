@@ -178,7 +178,6 @@ def test_a_plan_that_cannot_be_followed_is_refused(stages):
 
 
 def test_every_plan_is_whole_and_named_after_its_model():
-    assert {p.model for p in PLANS.values()} >= {"ean", "lcnn", "efficientface", "lfer"}
     for name, plan in PLANS.items():
         assert plan.name == name
         assert name.startswith(plan.model)
