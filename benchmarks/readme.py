@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ladder_table import ladder
+from weights_tables import experiments
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -287,6 +288,12 @@ def soft_labels() -> str:
     )
 
 
+def tried() -> str:
+    """Return the table of what was tried to train better weights."""
+    heads, *rows = experiments()
+    return f"{table(heads, rows)}\n\nFrom `results/experiments.csv`, which holds more columns."
+
+
 DOCUMENTS = {
     "README.md": {
         "ean-files": ean_files,
@@ -301,6 +308,7 @@ DOCUMENTS = {
         **{f"counts-{name}": partial(figures, name) for name in (*SYSTEMS, "comparisons")},
         "same-ruler": same_ruler,
     },
+    "docs/weights.md": {"experiments": tried},
 }
 
 

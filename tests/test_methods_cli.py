@@ -187,6 +187,12 @@ def test_a_plan_trains_all_stages_and_writes_the_integer_file(data, call, refuse
     assert call("recipes", PLAN.name)[PLAN.name]["stages"][1]["teachers"] == ["first"]
 
 
+def test_votes_that_would_not_be_used_are_refused(data, refused, tmp_path):
+    flags = (*data, *QUICK, *PLAIN, "--votes", "fer2013new.csv", "--out", tmp_path / "run")
+    assert "`--votes` goes with a plan" in refused("train", small.NAME, *flags)
+    assert not (tmp_path / "run").exists()
+
+
 def test_plans_for_people(capsys):
     assert main(["recipes"]) == 0
     listed = capsys.readouterr().out

@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "weights"
 INTEGER = "qat_int8"
 LIMITS = (
-    "About 12 % of FER2013's labels are held to be wrong, and people agree on them in about 65 of 100 pictures: the "
-    "accuracy measures agreement with these labels, not with what a person feels.",
+    "About 12 % of FER2013's labels are held to be wrong: the accuracy measures agreement with these labels, not with "
+    "what a person feels.",
     "FER2013 was collected by web search in English. Nobody recorded age, sex, skin colour or origin of the people in "
     "it, so nothing is known about how well the model works for any group; children, old people and darker skin are "
     "believed to be rare in it.",

@@ -43,6 +43,11 @@ def _train(arguments: argparse.Namespace) -> int:
 
     if arguments.recipe in PLANS:
         return _follow(arguments)
+    if arguments.votes:
+        raise ValueError(
+            "`--votes` goes with a plan that learns from them. `kerafer ldl` trains on votes alone. "
+            f"Received: --recipe {arguments.recipe}"
+        )
     chosen = chosen_recipe(arguments, default_recipe(arguments.model))
     data, validation = training_splits(arguments, arguments.model)
     run = train(
