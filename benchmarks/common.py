@@ -57,6 +57,11 @@ def write_table(
     return path
 
 
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows])
+
+
 def read_table(name: str) -> list[dict[str, str]]:
     """Return the rows of `results/NAME.csv`, none where it is not there yet."""
     path = RESULTS / f"{name}.csv"

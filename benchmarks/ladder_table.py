@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
+from common import read_table, table
 
-RESULT = Path(__file__).resolve().parents[1] / "results" / "verify.csv"
 NOT_MEANT = "not meant for it"
-
-
-def rows() -> list[dict[str, str]]:
-    """Return the rows that `benchmarks/verify_zoo.py` wrote."""
-    with open(RESULT, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
 def ladder() -> str:
     """Return how many files of each recipe each rung found right, and which it did not."""
-    found = rows()
+    found = read_table("verify")
     models = list(dict.fromkeys(row["model"] for row in found))
     recipes = list(dict.fromkeys(row["recipe"] for row in found))
     rungs = list(dict.fromkeys(row["rung"] for row in found))
     trained = sorted({row["model"] for row in found if row["weights"] != "stand-in"})
-    lines = ["| rung | " + " | ".join(recipes) + " |", "| --- " * (len(recipes) + 1) + "|"]
+    lines = []
     for rung in rungs:
         cells = []
         for recipe in recipes:
             tried = [r["status"] for r in found if (r["rung"], r["recipe"]) == (rung, recipe)]
             meant = [status for status in tried if status != NOT_MEANT]
             cells.append(f"{meant.count('ok')} of {len(meant)}" if meant else "-")
-        lines.append(f"| `{rung}` | " + " | ".join(cells) + " |")
+        lines.append([f"`{rung}`", *cells])
     told = [text for rung in rungs if (text := _exceptions([r for r in found if r["rung"] == rung]))]
     head = (
         f"Files that are right, of those meant for the runtime: {len(models)} models by {len(recipes)} recipes. "
-        f"{', '.join(f'`{name}`' for name in trained)} has its shipped weights; the others have stand-in weights, "
-        "which prove operators and numbers, not accuracy."
+        f"Shipped weights: {', '.join(f'`{name}`' for name in trained)}; the others have stand-in weights, which prove "
+        "operators and numbers, not accuracy."
     )
-    return "\n".join([head, "", *lines, "", *told, "", "Every figure: `results/verify.csv` (`make verify`)."])
+    parts = (
+        head,
+        table(["rung", *recipes], lines),
+        "\n".join(told),
+        "Every figure: `results/verify.csv` (`make verify`).",
+    )
+    return "\n\n".join(parts)
 
 
 def _exceptions(found: list[dict[str, str]]) -> str:

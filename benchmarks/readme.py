@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common import read_table, table
 from ladder_table import ladder
-from weights_tables import experiments
+from weights_tables import accuracy, experiments
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,11 +24,6 @@ def read(name: str) -> dict[str, Any]:
     from kerafer.files import read_json
 
     return read_json(ROOT / "results" / f"{name}.json")
-
-
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows])
 
 
 def level_around(epoch: int, reach: int = 15) -> dict[str, float]:
@@ -93,8 +89,7 @@ def ean_files() -> str:
 
 def counts() -> list[dict[str, str]]:
     """Return the figures of the papers and ours, as `benchmarks/counts.py` wrote them."""
-    with open(ROOT / "results" / "counts.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+    return read_table("counts")
 
 
 QUANTITIES = {
@@ -288,14 +283,9 @@ def soft_labels() -> str:
     )
 
 
-def tried() -> str:
-    """Return the table of what was tried to train better weights."""
-    heads, *rows = experiments()
-    return f"{table(heads, rows)}\n\nFrom `results/experiments.csv`, which holds more columns."
-
-
 DOCUMENTS = {
     "README.md": {
+        "accuracy": accuracy,
         "ean-files": ean_files,
         "papers": papers,
         "fer": fer,
@@ -308,7 +298,7 @@ DOCUMENTS = {
         **{f"counts-{name}": partial(figures, name) for name in (*SYSTEMS, "comparisons")},
         "same-ruler": same_ruler,
     },
-    "docs/weights.md": {"experiments": tried},
+    "docs/weights.md": {"experiments": experiments},
 }
 
 
