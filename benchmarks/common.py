@@ -63,9 +63,6 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def read_table(name: str) -> list[dict[str, str]]:
-    """Return the rows of `results/NAME.csv`, none where it is not there yet."""
-    path = RESULTS / f"{name}.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
+    """Return the rows of `results/NAME.csv`."""
+    with open(RESULTS / f"{name}.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(line for line in file if not line.startswith("#")))

