@@ -26,6 +26,8 @@ if LD_LIBRARY_PATH=$PWD/lib ldd chromium/chromium-headless-shell lib/*.so* | gre
     exit 1
 fi
 
+npm_start
 npm_install @litertjs/core@2.5.3 playwright-core@1.65.1
+npm_finish
 rm -rf root
 debian_finish

@@ -2,6 +2,7 @@
 # root.
 #
 #   debian_start FOLDER [ARCHITECTURE]   empties FOLDER, goes there, reads the package lists
+#   debian_suite SUITE                   also offers another suite of Debian, such as bullseye
 #   debian_backports                     also offers Debian's backports, preferring them
 #   debian_candidate PACKAGE             prints the version that would be taken, 0 for none
 #   debian_unpack PACKAGE...             downloads them with what they need and unpacks all of it into FOLDER/root
@@ -29,7 +30,7 @@ debian_start() {
     apt-get "${debian_options[@]}" update
 }
 
-debian_backports() {
+debian_suite() {
     local codename mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     # the mirror that this machine itself uses, however its sources are written
@@ -38,10 +39,17 @@ debian_backports() {
     if [ -z "$mirror" ]; then return; fi
     {
         if [ -f /etc/apt/sources.list ]; then cat /etc/apt/sources.list; fi
-        echo "deb $([ ! -f $keyring ] || echo "[signed-by=$keyring]") $mirror $codename-backports main"
+        echo "deb $([ ! -f $keyring ] || echo "[signed-by=$keyring]") $mirror $1 main"
     } >sources.list
-    debian_options+=(-o "Dir::Etc::sourcelist=$PWD/sources.list" -o "APT::Default-Release=$codename-backports")
+    debian_options+=(-o "Dir::Etc::sourcelist=$PWD/sources.list")
     apt-get "${debian_options[@]}" update
+}
+
+debian_backports() {
+    local suite
+    suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")-backports
+    debian_suite "$suite"
+    debian_options+=(-o "APT::Default-Release=$suite")
 }
 
 debian_candidate() {

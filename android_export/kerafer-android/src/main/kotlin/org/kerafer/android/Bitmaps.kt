@@ -1,0 +1,67 @@
+package org.kerafer.android
+
+import android.content.res.AssetManager
+import android.graphics.Bitmap
+import android.graphics.Matrix
+import org.kerafer.CardException
+import org.kerafer.Classifier
+import org.kerafer.EngineFactory
+import org.kerafer.Golden
+import org.kerafer.ModelCard
+import org.kerafer.RgbImage
+import java.io.IOException
+
+/** This bitmap's pixels, without transparency. */
+fun Bitmap.toRgbImage(): RgbImage {
+    val pixels = IntArray(width * height)
+    getPixels(pixels, 0, width, 0, 0, width, height)
+    val bytes = ByteArray(pixels.size * RgbImage.CHANNELS)
+    for ((i, pixel) in pixels.withIndex()) {
+        bytes[i * RgbImage.CHANNELS] = (pixel shr 16).toByte()
+        bytes[i * RgbImage.CHANNELS + 1] = (pixel shr 8).toByte()
+        bytes[i * RgbImage.CHANNELS + 2] = pixel.toByte()
+    }
+    return RgbImage(width, height, bytes)
+}
+
+/** This bitmap turned clockwise by a multiple of 90 degrees, as cameras want it. */
+fun Bitmap.turned(degrees: Int): Bitmap {
+    if (degrees % 360 == 0) return this
+    val turn = Matrix().apply { postRotate(degrees.toFloat()) }
+    return Bitmap.createBitmap(this, 0, 0, width, height, turn, false)
+}
+
+/**
+ * A bundle in an app's assets, as `kerafer export --android` puts it there.
+ *
+ * @property folder within the assets, such as `kerafer/ean`.
+ */
+class AssetBundle(
+    private val assets: AssetManager,
+    val folder: String,
+) {
+    /** The bundle's card. */
+    val card: ModelCard by lazy { ModelCard.parse(read("card.json").decodeToString()) }
+
+    /** The bundle's golden vectors. */
+    fun golden(): Golden = Golden.parse(read("golden.json").decodeToString(), ::read)
+
+    /** Open the bundle's best file that this device takes. */
+    fun open(factory: EngineFactory): Classifier = Classifier.open(card, factory, read = ::read)
+
+    /** Bytes of one of the bundle's files. */
+    fun read(name: String): ByteArray =
+        try {
+            assets.open("$folder/$name").use { it.readBytes() }
+        } catch (error: IOException) {
+            throw CardException("The bundle $folder has no $name (${error.message}). Export it into the assets again.")
+        }
+
+    companion object {
+        private const val ROOT = "kerafer"
+
+        /** All bundles in an app's assets, by name. */
+        fun all(assets: AssetManager): List<AssetBundle> =
+            assets.list(ROOT).orEmpty().sorted().map { AssetBundle(assets, "$ROOT/$it") }
+    }
+}
