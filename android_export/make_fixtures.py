@@ -21,7 +21,12 @@ from kerafer.preprocess import Preprocessing
 from kerafer.verification.stand_ins import stand_in
 
 # x, y, width, height in pixels of the portrait, which has 512 x 600: within it and beyond each of its edges
-BOXES = [(173.4, 63.2, 140.0, 168.5), (200.5, 90.5, 61.0, 61.0), (-20.0, 30.0, 90.0, 110.0), (430.0, 520.0, 120.0, 130.0)]
+BOXES = [
+    (173.4, 63.2, 140.0, 168.5),
+    (200.5, 90.5, 61.0, 61.0),
+    (-20.0, 30.0, 90.0, 110.0),
+    (430.0, 520.0, 120.0, 130.0),
+]
 SIZES = {"grows": (224, 224), "shrinks": (44, 44), "odd": (37, 53)}
 EYES = [((210.0, 128.0), (272.0, 121.0)), ((212.0, 120.0), (268.0, 139.0))]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
+from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from kerafer.cli.common import (
@@ -28,7 +31,11 @@ def add(verbs: Any) -> None:
     )
     add_model(verb, keras_only=True)
     add_labels(verb)
-    verb.add_argument("--out", required=True, help="folder of the bundle")
+    verb.add_argument("--out", help="folder of the bundle")
+    verb.add_argument(
+        "--android", metavar="PROJECT", help="Android project that gets the bundle into its assets; needs no --out"
+    )
+    verb.add_argument("--name", help="of the bundle in the Android project (default: the model's)")
     verb.add_argument(
         "--recipe",
         action="append",
@@ -41,20 +48,30 @@ def add(verbs: Any) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from kerafer.exporting import export
+    from kerafer.exporting import android_folder, check_target, export, install_in_android
     from kerafer.quantization import EXPORT_RECIPES, UNTRAINED_RECIPES
 
+    if not arguments.out and not arguments.android:
+        raise ValueError("Either --out FOLDER or --android PROJECT must say where the bundle goes. Received: neither")
     model, weights = model_and_weights(arguments)
     calibration = read_data(arguments, arguments.calibrate, arguments.calibrate_split) if arguments.calibrate else None
-    bundle = export(
-        model,
-        arguments.out,
-        weights=weights,
-        labels=arguments.labels,
-        recipes=tuple(arguments.recipe or UNTRAINED_RECIPES),
-        calibration=calibration,
-        overwrite=arguments.overwrite,
-    )
+    with ExitStack() as stack:
+        out = arguments.out or f"{stack.enter_context(TemporaryDirectory())}/bundle"
+        if arguments.android:  # what can be refused before the work is
+            place = android_folder(arguments.android, arguments.name or "bundle")
+            check_target(place if arguments.name else place.with_name(str(model)), arguments.overwrite)
+        bundle = export(
+            model,
+            out,
+            weights=weights,
+            labels=arguments.labels,
+            recipes=tuple(arguments.recipe or UNTRAINED_RECIPES),
+            calibration=calibration,
+            overwrite=arguments.overwrite,
+        )
+        if arguments.android:
+            place = install_in_android(bundle, arguments.android, arguments.name, overwrite=arguments.overwrite)
+            bundle = replace(bundle, folder=bundle.folder if arguments.out else place)
     if arguments.json:
         print_json({"folder": str(bundle.folder), "card": bundle.card.to_dict()})
         return 0
@@ -65,7 +82,10 @@ def _export(arguments: argparse.Namespace) -> int:
             f"  {name:<26} {entry['bytes']:>8,} bytes, {entry['input']['type']} in: "
             f"{EXPORT_RECIPES[entry['recipe']].description}"
         )
-    print(
-        f"  labels.txt, card.json, golden.json and model.keras beside them; `kerafer verify {bundle.folder}` proves it"
-    )
+    if arguments.android:
+        print(f"  labels.txt, card.json and golden.json beside them, for the app: {place}")
+    if arguments.out:
+        print(
+            f"  labels.txt, card.json, golden.json, model.keras beside them; `kerafer verify {bundle.folder}` proves it"
+        )
     return 0

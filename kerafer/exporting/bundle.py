@@ -221,7 +221,7 @@ class BundleWriter:
             card = replace(self.loaded.card, files=described)
             card.write(building)
             building.chmod(0o755)
-            _move_into_place(building, out)
+            move_into_place(building, out)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         return Bundle(out, card)
@@ -333,12 +333,14 @@ def _write_golden(folder: Path, loaded: LoadedModel, recipes: dict[str, str], se
         "inputs": GOLDEN_INPUTS,
         "shape": list(pixels.shape),
         "meaning": "uint8 RGB pixels at the model's size, before scaling; outputs are probabilities in label order",
+        "labels": list(loaded.card.labels),
         "outputs": {name: np.round(values, 7).astype(float).tolist() for name, values in outputs.items()},
     }
     write_json(folder / GOLDEN_FILE, golden)
 
 
-def _move_into_place(building: Path, out: Path) -> None:
+def move_into_place(building: Path, out: Path) -> None:
+    """Let a finished folder take the place of whatever is there; an interruption leaves one of the two."""
     old = building.with_name(f"{building.name}.old")
     if out.exists():
         out.rename(old)

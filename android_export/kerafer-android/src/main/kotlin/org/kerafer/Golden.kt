@@ -5,8 +5,11 @@ import org.json.JSONObject
 /**
  * A bundle's golden vectors: pixels, and the probabilities that Python's runtime gave each file for them. An app that
  * gives the same computes what Python computes.
+ *
+ * @property labels class names in the order of the probabilities.
  */
 class Golden(
+    val labels: List<String>,
     val pixels: List<RgbImage>,
     private val outputs: JSONObject,
 ) {
@@ -21,8 +24,18 @@ class Golden(
         }
     }
 
-    /** The greatest difference between a classifier's probabilities and Python's for the same file. */
+    /**
+     * The greatest difference between a classifier's probabilities and Python's for the same file.
+     *
+     * @throws CardException if the classifier names its classes in another order.
+     */
     fun difference(classifier: Classifier): Float {
+        if (classifier.card.labels != labels) {
+            throw CardException(
+                "The card's labels must be $labels, as in golden.json. Received: ${classifier.card.labels}. " +
+                    "One of the two was changed: export the model again.",
+            )
+        }
         val expected = expected(classifier.choice.file.name)
         return pixels.indices.maxOf { picture ->
             val found = classifier.classifyPixels(pixels[picture]).values
@@ -52,7 +65,8 @@ class Golden(
             val (count, height, width) = shape
             val step = height * width * RgbImage.CHANNELS
             val pixels = List(count) { RgbImage(width, height, content.copyOfRange(it * step, (it + 1) * step)) }
-            return Golden(pixels, json.getJSONObject("outputs"))
+            val labels = json.getJSONArray("labels").let { l -> List(l.length()) { l.getString(it) } }
+            return Golden(labels, pixels, json.getJSONObject("outputs"))
         }
     }
 }

@@ -70,6 +70,21 @@ class ClassifierTest {
     }
 
     @Test
+    fun `golden vectors notice a card with labels in another order`() {
+        val bundle = Fixtures.bundles.first()
+        val json = JSONObject(Fixtures.cardText(bundle))
+        val labels = json.getJSONArray("labels")
+        val first = labels.getString(0)
+        labels.put(0, labels.getString(1)).put(1, first)
+        val card = ModelCard.parse(json.toString())
+        val choice = Choices.of(card, gpu = false).first()
+        Classifier.open(card, LiteRtC, listOf(choice)) { Fixtures.read(bundle, it) }.use {
+            val error = assertFailsWith<CardException> { Fixtures.golden(bundle).difference(it) }
+            assertContains(error.message!!, first)
+        }
+    }
+
+    @Test
     fun `the GPU is tried first, and the CPU when it refuses`() {
         val bundle = Fixtures.bundles.first()
         val tried = mutableListOf<Accelerator>()

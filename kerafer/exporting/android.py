@@ -1,0 +1,93 @@
+"""Put a bundle where an Android app finds it: into the assets of a Gradle project."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from kerafer.card import FORMAT
+from kerafer.exporting.bundle import MODEL_FILE, Bundle, check_target, move_into_place
+
+ASSETS = Path("src", "main", "assets", "kerafer")
+"""Where `AssetBundle` of the Kotlin library looks, within a module."""
+
+_READER = "ModelCard.kt"
+_FORMAT = re.compile(r"const val FORMAT = (\d+)")
+
+
+def android_folder(project: str | Path, name: str) -> Path:
+    """Return the folder that a bundle gets in an Android project.
+
+    Args:
+        project: a Gradle project with a module `app`, or a module of one.
+        name: of the bundle.
+
+    Raises:
+        FileNotFoundError: if the folder is neither.
+        ValueError: if the project's Kotlin library reads cards of another format, or the name is no file's name.
+    """
+    project = Path(project)
+    module = next((m for m in (project, project / "app") if (m / "src" / "main").is_dir()), None)
+    if module is None:
+        raise FileNotFoundError(
+            f"{project} must be an Android project with a module `app`, or a module, so with a folder app/src/main or "
+            "src/main. It has neither: name the folder that Android Studio opens."
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError(f"`name` of a bundle must be letters, digits, _ and -. Received: {name!r}")
+    for reader in project.rglob(_READER):
+        found = _FORMAT.search(reader.read_text(encoding="utf-8"))
+        if found and int(found[1]) != FORMAT:
+            raise ValueError(
+                f"{reader} reads cards of format {found[1]}, and this version of kerafer writes format {FORMAT}. "
+                "Take the library and the package of one version."
+            )
+    return module / ASSETS / name
+
+
+def install_in_android(
+    bundle: Bundle, project: str | Path, name: str | None = None, *, overwrite: bool = False
+) -> Path:
+    """Copy what an app needs of a bundle into an Android project, whole or not at all.
+
+    The Keras model stays out of it; files, card, labels and golden vectors go in.
+
+    Args:
+        bundle: from `kerafer.export` or `kerafer.quantize`.
+        project: a Gradle project with a module `app`, or a module of one.
+        name: of the bundle in the app; by default the model's.
+        overwrite: replace a bundle of that name.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileNotFoundError: if there is no Android project.
+        FileExistsError: if there is something of that name that must not be replaced.
+        ValueError: if the project's Kotlin library reads cards of another format.
+
+    Example:
+        >>> import tempfile, kerafer
+        >>> from pathlib import Path
+        >>> project, out = Path(tempfile.mkdtemp()), tempfile.mkdtemp()
+        >>> (project / "app" / "src" / "main").mkdir(parents=True)
+        >>> bundle = kerafer.export("ean", f"{out}/ean", weights="fer2013", recipes=("float16",))
+        >>> sorted(path.name for path in install_in_android(bundle, project).iterdir())
+        ['card.json', 'ean_float16.tflite', 'golden.bin', 'golden.json', 'labels.txt']
+    """
+    place = android_folder(project, name or bundle.card.model)
+    check_target(place, overwrite)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=place.parent.parent, prefix=".kerafer."))
+    try:
+        shutil.copytree(bundle.folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MODEL_FILE))
+        files = {file: entry for file, entry in bundle.card.files.items() if file != MODEL_FILE}
+        replace(bundle.card, files=files).write(building)
+        building.chmod(0o755)
+        move_into_place(building, place)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return place

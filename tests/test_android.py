@@ -1,0 +1,83 @@
+"""Bundles in an Android project, and what its Kotlin library must agree on."""
+
+import json
+import re
+
+import pytest
+from conftest import ROOT
+
+from kerafer.card import FORMAT
+from kerafer.cli.main import main
+from kerafer.exporting import Bundle, install_in_android
+
+READER = ROOT / "android_export/kerafer-android/src/main/kotlin/org/kerafer/ModelCard.kt"
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "project"
+    (folder / "app/src/main").mkdir(parents=True)
+    library = folder / "kerafer-android" / READER.name
+    library.parent.mkdir()
+    library.write_text(READER.read_text())
+    return folder
+
+
+def test_an_app_gets_files_card_labels_and_golden_vectors(bundle_folder, project):
+    place = install_in_android(Bundle.open(bundle_folder), project)
+    assert place == project / "app/src/main/assets/kerafer/ean"
+    card = json.loads((place / "card.json").read_text())
+    assert set(card["files"]) == {path.name for path in bundle_folder.glob("*.tflite")}
+    assert {path.name for path in place.iterdir()} == {
+        *card["files"],
+        *("card.json", "golden.bin", "golden.json", "labels.txt"),
+    }
+    for name in card["files"]:
+        assert (place / name).read_bytes() == (bundle_folder / name).read_bytes()
+    assert [path.name for path in place.parents[1].iterdir()] == ["kerafer"]  # nothing half-made is left
+
+
+def test_a_bundle_is_replaced_only_if_told(bundle_folder, project):
+    bundle = Bundle.open(bundle_folder)
+    place = install_in_android(bundle, project / "app", "mine")
+    (place / "labels.txt").unlink()
+    with pytest.raises(FileExistsError, match="overwrite"):
+        install_in_android(bundle, project, "mine")
+    install_in_android(bundle, project, "mine", overwrite=True)
+    assert (place / "labels.txt").is_file()
+
+
+def test_a_library_of_another_format_is_refused(bundle_folder, project):
+    library = project / "kerafer-android" / READER.name
+    library.write_text(re.sub(r"FORMAT = \d+", f"FORMAT = {FORMAT + 1}", library.read_text()))
+    with pytest.raises(ValueError, match=f"format {FORMAT + 1}"):
+        install_in_android(Bundle.open(bundle_folder), project)
+    assert not (project / "app/src/main/assets").exists()
+
+
+def test_another_folder_or_name_is_refused(bundle_folder, project, tmp_path):
+    with pytest.raises(FileNotFoundError, match="app/src/main"):
+        install_in_android(Bundle.open(bundle_folder), tmp_path)
+    with pytest.raises(ValueError, match="letters"):
+        install_in_android(Bundle.open(bundle_folder), project, "../ean")
+
+
+def test_the_command_exports_into_the_app(project, capsys):
+    arguments = ["export", "ean", "--weights", "fer2013", "--recipe", "float16", "--android", str(project)]
+    assert main(arguments) == 0
+    place = project / "app/src/main/assets/kerafer/ean"
+    assert str(place) in capsys.readouterr().out
+    assert (place / "ean_float16.tflite").is_file()
+    assert main(arguments) == 2  # it is there already
+    assert "overwrite" in capsys.readouterr().err
+    assert main(["export", "ean"]) == 2
+    assert "--android" in capsys.readouterr().err
+
+
+def test_the_library_reads_the_format_that_is_written():
+    assert f"const val FORMAT = {FORMAT}\n" in READER.read_text()
+
+
+def test_golden_vectors_name_the_labels(bundle_folder):
+    card, golden = (json.loads((bundle_folder / name).read_text()) for name in ("card.json", "golden.json"))
+    assert golden["labels"] == card["labels"]
