@@ -74,6 +74,12 @@ def test_the_command_exports_into_the_app(project, capsys):
     assert "--android" in capsys.readouterr().err
 
 
+def test_the_command_takes_a_model_of_ones_own_by_its_path(bundle_folder, project):
+    source = bundle_folder / "model.keras"
+    assert main(["export", str(source), "--recipe", "float16", "--android", str(project)]) == 0
+    assert (project / "app/src/main/assets/kerafer/ean/card.json").is_file()
+
+
 def test_the_library_reads_the_format_that_is_written():
     assert f"const val FORMAT = {FORMAT}\n" in READER.read_text()
 

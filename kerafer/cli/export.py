@@ -50,6 +50,7 @@ def add(verbs: Any) -> None:
 def _export(arguments: argparse.Namespace) -> int:
     from kerafer.exporting import android_folder, check_target, export, install_in_android
     from kerafer.quantization import EXPORT_RECIPES, UNTRAINED_RECIPES
+    from kerafer.zoo import list_models
 
     if not arguments.out and not arguments.android:
         raise ValueError("Either --out FOLDER or --android PROJECT must say where the bundle goes. Received: neither")
@@ -57,9 +58,11 @@ def _export(arguments: argparse.Namespace) -> int:
     calibration = read_data(arguments, arguments.calibrate, arguments.calibrate_split) if arguments.calibrate else None
     with ExitStack() as stack:
         out = arguments.out or f"{stack.enter_context(TemporaryDirectory())}/bundle"
-        if arguments.android:  # what can be refused before the work is
-            place = android_folder(arguments.android, arguments.name or "bundle")
-            check_target(place if arguments.name else place.with_name(str(model)), arguments.overwrite)
+        if arguments.android:  # what can be refused before the work is; a file's or run's own name is read later
+            name = arguments.name or (model if model in list_models() else None)
+            place = android_folder(arguments.android, name or "bundle")
+            if name:
+                check_target(place, arguments.overwrite)
         bundle = export(
             model,
             out,
