@@ -6,7 +6,7 @@ TOOLS := $(CURDIR)/.cache
 RUNGS := swiftshader lavapipe old_runtime mediapipe browser arm64
 RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
-.PHONY: help demo test quick lint results verify verify-tools android android-test clean $(RUNGS)
+.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test clean $(RUNGS)
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
@@ -15,6 +15,8 @@ help:
 	@echo "make results      measure the README's tables again (DATA=fer2013:PATH)"
 	@echo "make verify       run every model and recipe on every rung: results/verify.csv (long)"
 	@echo "make android-test compile the Kotlin library and compare its numbers with Python's"
+	@echo "make web          build the browser's page with EAN into build/site"
+	@echo "make web-test     hold the page against Python in a browser; pictures of it go to build/web"
 	@echo "make verify-tools fetch what the rungs need: $(RUNGS)"
 
 $(VENV)/ready: setup.py pyproject.toml tools/setup.sh
@@ -35,6 +37,14 @@ android:
 
 android-test: $(VENV)/ready android swiftshader
 	android_export/test.sh $(TOOLS) $(VENV)/bin/python
+
+web: $(VENV)/ready browser
+	rm -rf build/site build/ean-bundle
+	$(VENV)/bin/kerafer export ean --weights fer2013 --out build/ean-bundle
+	$(VENV)/bin/python web/build.py build/ean-bundle --litert $(TOOLS)/browser/node_modules/@litertjs --out build/site
+
+web-test: $(VENV)/ready browser
+	KERAFER_REQUIRE_RUNGS=1 $(RUN)python -m pytest tests/test_web.py
 
 verify: $(VENV)/ready verify-tools
 	$(RUN)python benchmarks/verify_zoo.py

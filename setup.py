@@ -23,6 +23,7 @@ setup(
             "pretrained/*.npz",
             "pretrained/*.json",
             "pretrained/*.tflite",
+            "vision/blazeface_models/*",
             "verification/guests/*.html",
             "verification/guests/*.mjs",
             "py.typed",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import kerafer
 from kerafer.data.samples import portrait
 from kerafer.preprocess import Preprocessing
 from kerafer.verification.stand_ins import stand_in
+from kerafer.vision import BlazeFaceDetector
+from kerafer.vision.blazeface import FOLDER as FACES
 
 # x, y, width, height in pixels of the portrait, which has 512 x 600: within it and beyond each of its edges
 BOXES = [
@@ -27,6 +30,12 @@ BOXES = [
     (-20.0, 30.0, 90.0, 110.0),
     (430.0, 520.0, 120.0, 130.0),
 ]
+DETECTED = {
+    "whole": (slice(None), slice(None)),
+    "wide": (slice(0, 250), slice(None)),
+    "none": (slice(400, 600), slice(300, 512)),
+}
+"""Parts of the portrait, rows and columns, in which faces are looked for."""
 SIZES = {"grows": (224, 224), "shrinks": (44, 44), "odd": (37, 53)}
 EYES = [((210.0, 128.0), (272.0, 121.0)), ((212.0, 120.0), (268.0, 139.0))]
 
@@ -44,6 +53,7 @@ def main() -> None:
         bundle = folder / "bundles" / name
         kerafer.export(source, bundle, overwrite=bundle.exists())
         described["faces"][name] = _faces(bundle, picture)
+    described["detected"] = _detected(folder, picture)
     (folder / "cuts.json").write_text(json.dumps(described), encoding="utf-8")
 
 
@@ -88,8 +98,25 @@ def _faces(bundle: Path, picture: np.ndarray) -> list[dict[str, Any]]:
     return found
 
 
+def _detected(folder: Path, picture: np.ndarray) -> list[dict[str, Any]]:
+    """Return pictures with the faces that BlazeFace finds in them, and its files."""
+    shutil.copytree(FACES, folder / "faces", dirs_exist_ok=True)
+    detector, found = BlazeFaceDetector(), []
+    pictures = {name: picture[part] for name, part in DETECTED.items()}
+    pictures["two"] = np.hstack([picture, picture[:, ::-1]])
+    for name, image in pictures.items():
+        [faces] = detector.detect([image])
+        found.append(
+            {
+                "picture": _image(folder, f"detected-{name}", image),
+                "faces": [{"box": f.box, "confidence": f.confidence, "landmarks": f.landmarks} for f in faces],
+            }
+        )
+    return found
+
+
 def _image(folder: Path, name: str, image: np.ndarray) -> dict[str, Any]:
-    image.tofile(folder / f"{name}.bin")
+    np.ascontiguousarray(image).tofile(folder / f"{name}.bin")
     return {"file": f"{name}.bin", "width": image.shape[1], "height": image.shape[0]}
 
 

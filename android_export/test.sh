@@ -2,7 +2,7 @@
 # Lint, compile, test and pack the Kotlin code: android_export/test.sh TOOLS PYTHON
 # TOOLS holds what tools/android.sh and tools/swiftshader.sh fetched, in folders of these names; PYTHON has kerafer.
 #
-# Google's Maven repository is not used. Where the code calls LiteRT, CameraX and ML Kit, it is compiled against the
+# Google's Maven repository is not used. Where the code calls LiteRT and CameraX, it is compiled against the
 # interfaces in stubs/, which do nothing; Android itself is that of API 23. So the APK shows that code, manifest and
 # resources fit together; it has no runtime library in it and cannot run.
 set -euo pipefail

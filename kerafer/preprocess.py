@@ -188,14 +188,7 @@ class Preprocessing:
         Returns:
             (size[0], size[1], 3) uint8.
         """
-        import cv2
-
-        image = as_rgb(image).astype(np.float32)
-        height, width = self.resize
-        if image.shape[:2] != (height, width):
-            shrinks = image.shape[0] >= height and image.shape[1] >= width
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        image = np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
+        image = resized(image, self.resize)
         top, left = self.crop_offset()
         return np.ascontiguousarray(image[top : top + self.size[0], left : left + self.size[1]])
 
@@ -238,6 +231,26 @@ class Preprocessing:
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the model's input for one picture, (size[0], size[1], 3) float32."""
         return self.scale(self.pixels(image))
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a picture by the contract's rule, which every client follows.
+
+    Args:
+        image: (height, width) or (height, width, 1) gray, or (height, width, 3) RGB; uint8 or float, 0 to 255.
+        size: (height, width) of the result.
+
+    Returns:
+        (size[0], size[1], 3) uint8.
+    """
+    import cv2
+
+    image = as_rgb(image).astype(np.float32)
+    height, width = size
+    if image.shape[:2] != (height, width):
+        shrinks = image.shape[0] >= height and image.shape[1] >= width
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
 
 
 def eye_angle(left_eye: Sequence[float], right_eye: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ from conftest import ROOT
 from kerafer.card import FORMAT
 from kerafer.cli.main import main
 from kerafer.exporting import Bundle, install_in_android
+from kerafer.files import sha256
 
 READER = ROOT / "android_export/kerafer-android/src/main/kotlin/org/kerafer/ModelCard.kt"
 
@@ -34,7 +35,11 @@ def test_an_app_gets_files_card_labels_and_golden_vectors(bundle_folder, project
     }
     for name in card["files"]:
         assert (place / name).read_bytes() == (bundle_folder / name).read_bytes()
-    assert [path.name for path in place.parents[1].iterdir()] == ["kerafer"]  # nothing half-made is left
+    # the detector beside the bundles, and nothing half-made
+    assert sorted(path.name for path in place.parents[1].iterdir()) == ["kerafer", "kerafer-faces"]
+    faces = place.parents[1] / "kerafer-faces"
+    for entry in json.loads((faces / "detector.json").read_text())["networks"]:
+        assert sha256(faces / entry["file"]) == entry["sha256"]
 
 
 def test_a_bundle_is_replaced_only_if_told(bundle_folder, project):

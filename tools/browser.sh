@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/debian.sh"
 . "$(dirname "$0")/npm.sh"
 folder=$1
-if [ -f "$folder/ready" ]; then exit 0; fi
+if [ -f "$folder/ready" ] && [ -d "$folder/node_modules/axe-core" ]; then exit 0; fi
 debian_start "$folder"
 debian_unpack chromium-headless-shell
 
@@ -27,7 +27,7 @@ if LD_LIBRARY_PATH=$PWD/lib ldd chromium/chromium-headless-shell lib/*.so* | gre
 fi
 
 npm_start
-npm_install @litertjs/core@2.5.3 playwright-core@1.65.1
+npm_install @litertjs/core@2.5.3 playwright-core@1.65.1 axe-core@4.14.1
 npm_finish
 rm -rf root
 debian_finish

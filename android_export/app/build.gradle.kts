@@ -30,6 +30,4 @@ dependencies {
     implementation(libs.camera.lifecycle)
     implementation(libs.camera.view)
     implementation(libs.exifinterface)
-    // the detector's model comes with the app, so that it works offline
-    implementation(libs.face.detection)
 }

@@ -25,16 +25,23 @@ def add(verbs: Any) -> None:
         "--out", default="recognized", help="folder for annotated pictures and JSON (default: recognized)"
     )
     verb.add_argument("--no-files", action="store_true", help="write nothing, only print")
-    verb.add_argument("--min-confidence", type=float, default=0.9, help="of the face detector (default: 0.9)")
+    verb.add_argument(
+        "--detector",
+        choices=("mtcnn", "blazeface"),
+        default="mtcnn",
+        help="what finds the faces: the reference, or the fast one of phones and browsers (default: mtcnn)",
+    )
+    verb.add_argument("--min-confidence", type=float, help="of the face detector (default: mtcnn 0.9, blazeface 0.5)")
 
 
 def _predict(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from kerafer.vision import MTCNNDetector, Recognizer
+    from kerafer.vision import DETECTORS, Recognizer
 
     model, weights = model_and_weights(arguments)
-    recognizer = Recognizer(model, weights=weights, detector=MTCNNDetector(arguments.min_confidence))
+    sure = {} if arguments.min_confidence is None else {"min_confidence": arguments.min_confidence}
+    recognizer = Recognizer(model, weights=weights, detector=DETECTORS[arguments.detector](**sure))
     results: list[dict[str, Any]] = []
     failed = 0
     many = len(arguments.images) > 1 and not arguments.json

@@ -10,11 +10,17 @@ from pathlib import Path
 
 from kerafer.card import FORMAT
 from kerafer.exporting.bundle import MODEL_FILE, Bundle, check_target, move_into_place
+from kerafer.files import replacing
+from kerafer.vision.blazeface import FOLDER as DETECTOR
+from kerafer.vision.blazeface import FORMAT as DETECTOR_FORMAT
 
 ASSETS = Path("src", "main", "assets", "kerafer")
 """Where `AssetBundle` of the Kotlin library looks, within a module."""
 
-_READER = "ModelCard.kt"
+FACES = "kerafer-faces"
+"""Where `openFaceFinder` of the Kotlin library looks for the face detector, beside the bundles."""
+
+_READERS = {"ModelCard.kt": FORMAT, "Faces.kt": DETECTOR_FORMAT}
 _FORMAT = re.compile(r"const val FORMAT = (\d+)")
 
 
@@ -38,13 +44,14 @@ def android_folder(project: str | Path, name: str) -> Path:
         )
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError(f"`name` of a bundle must be letters, digits, _ and -. Received: {name!r}")
-    for reader in project.rglob(_READER):
-        found = _FORMAT.search(reader.read_text(encoding="utf-8"))
-        if found and int(found[1]) != FORMAT:
-            raise ValueError(
-                f"{reader} reads cards of format {found[1]}, and this version of kerafer writes format {FORMAT}. "
-                "Take the library and the package of one version."
-            )
+    for name_of_reader, written in _READERS.items():
+        for reader in project.rglob(name_of_reader):
+            found = _FORMAT.search(reader.read_text(encoding="utf-8"))
+            if found and int(found[1]) != written:
+                raise ValueError(
+                    f"{reader} reads format {found[1]}, and this version of kerafer writes format {written}. Take the "
+                    "library and the package of one version."
+                )
     return module / ASSETS / name
 
 
@@ -53,7 +60,8 @@ def install_in_android(
 ) -> Path:
     """Copy what an app needs of a bundle into an Android project, whole or not at all.
 
-    The Keras model stays out of it; files, card, labels and golden vectors go in.
+    The Keras model stays out of it; files, card, labels and golden vectors go in. The face detector goes beside it, for
+    all bundles of the app.
 
     Args:
         bundle: from `kerafer.export` or `kerafer.quantize`.
@@ -88,6 +96,15 @@ def install_in_android(
         replace(bundle.card, files=files).write(building)
         building.chmod(0o755)
         move_into_place(building, place)
+        _install_detector(place.parent.parent / FACES)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return place
+
+
+def _install_detector(place: Path) -> None:
+    """Copy the face detector's files, its card last, so that a card never names a file that is not there."""
+    place.mkdir(exist_ok=True)
+    for path in sorted(DETECTOR.iterdir(), key=lambda path: path.suffix == ".json"):
+        with replacing(place / path.name) as temporary:
+            shutil.copyfile(path, temporary)

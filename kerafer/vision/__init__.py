@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from kerafer.vision.blazeface import BlazeFaceDetector
 from kerafer.vision.detect import Face, FaceDetector, MTCNNDetector
 from kerafer.vision.recognize import Picture, RecognizedFace, Recognizer
 
-__all__ = ["Face", "FaceDetector", "MTCNNDetector", "Picture", "RecognizedFace", "Recognizer"]
+DETECTORS = {"mtcnn": MTCNNDetector, "blazeface": BlazeFaceDetector}
+"""By the names that `kerafer predict --detector` takes."""
+
+__all__ = [
+    "DETECTORS",
+    "BlazeFaceDetector",
+    "Face",
+    "FaceDetector",
+    "MTCNNDetector",
+    "Picture",
+    "RecognizedFace",
+    "Recognizer",
+]

@@ -1,4 +1,4 @@
-"""Finding faces. Anything with a `detect` method serves; MTCNN is what ships.
+"""Finding faces. Anything with a `detect` method serves; MTCNN is the reference, BlazeFace the fast one.
 
 MTCNN: Zhang et al., "Joint face detection and alignment using multi-task cascaded convolutional networks", IEEE Signal
 Processing Letters 2016. The network and its weights come in the `mtcnn` package (MIT).
@@ -29,7 +29,8 @@ class Face:
     Args:
         box: (x, y, width, height) in the picture's pixels, x to the right and y down.
         confidence: the detector's, 0 to 1.
-        landmarks: (x, y) of `left_eye`, `right_eye`, `nose`, `mouth_left`, `mouth_right`; left as the viewer sees it.
+        landmarks: (x, y) by name, left as the viewer sees it: `left_eye`, `right_eye`, `nose`, and `mouth_left` and
+            `mouth_right` (MTCNN) or `mouth` (BlazeFace).
     """
 
     box: tuple[int, int, int, int]
@@ -118,7 +119,16 @@ class MTCNNDetector:
 
     def _faces(self, raw: list[dict[str, Any]], scale: float, shape: tuple[int, int]) -> list[Face]:
         height, width = shape
-        faces = [self._face(f, scale, (width, height)) for f in raw if f["confidence"] >= self.min_confidence]
+        faces = [
+            face_within(
+                (width, height),
+                [v / scale for v in f["box"]],
+                float(f["confidence"]),
+                {name: (px / scale, py / scale) for name, (px, py) in f["keypoints"].items()},
+            )
+            for f in raw
+            if f["confidence"] >= self.min_confidence
+        ]
         faces = [face for face in faces if min(face.box[2:]) > 0]
         return sorted(faces, key=lambda face: -face.confidence)
 
@@ -129,10 +139,20 @@ class MTCNNDetector:
             self._network = MTCNN()
         return self._network
 
-    @staticmethod
-    def _face(found: dict[str, Any], scale: float, limits: tuple[int, int]) -> Face:
-        x, y, w, h = (float(v) / scale for v in found["box"])
-        left, top = max(0, round(x)), max(0, round(y))
-        right, bottom = min(limits[0], round(x + w)), min(limits[1], round(y + h))
-        points = {name: (round(px / scale), round(py / scale)) for name, (px, py) in found["keypoints"].items()}
-        return Face((left, top, right - left, bottom - top), float(found["confidence"]), points)
+
+def face_within(
+    limits: tuple[int, int], box: Sequence[float], confidence: float, landmarks: Mapping[str, Sequence[float]]
+) -> Face:
+    """Return a face in whole pixels, its box cut at the picture's edges.
+
+    Args:
+        limits: (width, height) of the picture.
+        box: (x, y, width, height), not whole yet.
+        confidence: the detector's, 0 to 1.
+        landmarks: (x, y) by name.
+    """
+    x, y, w, h = (float(v) for v in box)
+    left, top = max(0, round(x)), max(0, round(y))
+    right, bottom = min(limits[0], round(x + w)), min(limits[1], round(y + h))
+    points = {name: (round(float(px)), round(float(py))) for name, (px, py) in landmarks.items()}
+    return Face((left, top, right - left, bottom - top), confidence, points)

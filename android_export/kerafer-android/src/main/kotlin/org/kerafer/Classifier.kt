@@ -58,6 +58,12 @@ class Classifier private constructor(
         rightEye: Place? = null,
     ): Probabilities = classifyFace(card.preprocessing.cropFace(image, box, leftEye, rightEye))
 
+    /** Classify a face that was found in a picture. */
+    fun classify(
+        image: RgbImage,
+        face: Face,
+    ): Probabilities = classify(image, face.box, face.landmarks["left_eye"], face.landmarks["right_eye"])
+
     /** Classify a picture that holds one face and little else, of any size. */
     fun classifyFace(face: RgbImage): Probabilities = classifyPixels(card.preprocessing.pixels(face))
 
@@ -92,7 +98,13 @@ class Classifier private constructor(
             for (choice in choices) {
                 val content = read(choice.file.name).also(choice.file::check)
                 try {
-                    val engine = factory.compile(content, choice.file, choice.accelerator)
+                    val engine =
+                        factory.compile(
+                            content,
+                            choice.file.input,
+                            listOf(choice.file.output),
+                            choice.accelerator,
+                        )
                     try {
                         probe(engine, choice.file, card)
                     } catch (error: EngineException) {
@@ -127,7 +139,10 @@ class Classifier private constructor(
             file: ModelFile,
             card: ModelCard,
             pixels: RgbImage,
-        ): FloatArray = Tensors.output(engine.run(Tensors.input(pixels, card.preprocessing, file.input)), file.output)
+        ): FloatArray {
+            val outputs = engine.run(Tensors.input(pixels, card.preprocessing, file.input))
+            return Tensors.output(outputs.single(), file.output)
+        }
 
         /** Integer outputs have steps of 1/256 each. */
         private const val SLACK = 0.03f

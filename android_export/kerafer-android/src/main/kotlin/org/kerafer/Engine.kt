@@ -20,10 +20,10 @@ interface Engine : AutoCloseable {
      * Run the model on one input.
      *
      * @param input bytes of the whole input in native order.
-     * @return bytes of the whole output in native order.
+     * @return bytes of each whole output in native order, in the file's order.
      * @throws EngineException if the run fails.
      */
-    fun run(input: ByteBuffer): ByteBuffer
+    fun run(input: ByteBuffer): List<ByteBuffer>
 }
 
 /** Compiles models for an accelerator. */
@@ -31,11 +31,13 @@ fun interface EngineFactory {
     /**
      * Compile a model for one accelerator alone.
      *
+     * @param outputs in the file's order.
      * @throws EngineException if this device or this model does not allow it.
      */
     fun compile(
         model: ByteArray,
-        file: ModelFile,
+        input: TensorInfo,
+        outputs: List<TensorInfo>,
         accelerator: Accelerator,
     ): Engine
 }

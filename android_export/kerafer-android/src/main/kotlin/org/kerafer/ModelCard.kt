@@ -73,14 +73,21 @@ data class ModelFile(
      *
      * @throws CardException if its size or checksum differ.
      */
-    fun check(content: ByteArray) {
-        val found = MessageDigest.getInstance("SHA-256").digest(content).joinToString("") { "%02x".format(it) }
-        if (content.size.toLong() != bytes || found != sha256) {
-            throw CardException(
-                "$name must have $bytes bytes and the SHA-256 $sha256. Received: ${content.size} bytes, $found. " +
-                    "It is damaged, or comes from another export: copy the whole bundle again.",
-            )
-        }
+    fun check(content: ByteArray) = checkContent(name, content, bytes, sha256)
+}
+
+internal fun checkContent(
+    name: String,
+    content: ByteArray,
+    bytes: Long,
+    sha256: String,
+) {
+    val found = MessageDigest.getInstance("SHA-256").digest(content).joinToString("") { "%02x".format(it) }
+    if (content.size.toLong() != bytes || found != sha256) {
+        throw CardException(
+            "$name must have $bytes bytes and the SHA-256 $sha256. Received: ${content.size} bytes, $found. " +
+                "It is damaged, or comes from another export: copy the whole bundle again.",
+        )
     }
 }
 

@@ -70,6 +70,21 @@ class RgbImage(
         return RgbImage(n, n, cut)
     }
 
+    /** Put the picture into a larger black one. */
+    internal fun within(
+        left: Int,
+        top: Int,
+        width: Int,
+        height: Int,
+    ): RgbImage {
+        val whole = ByteArray(width * height * CHANNELS)
+        val stride = this.width * CHANNELS
+        for (row in 0 until this.height) {
+            bytes.copyInto(whole, ((top + row) * width + left) * CHANNELS, row * stride, (row + 1) * stride)
+        }
+        return RgbImage(width, height, whole)
+    }
+
     companion object {
         const val CHANNELS = 3
     }

@@ -89,10 +89,10 @@ class ClassifierTest {
         val bundle = Fixtures.bundles.first()
         val tried = mutableListOf<Accelerator>()
         val refusing =
-            EngineFactory { model, file, accelerator ->
+            EngineFactory { model, input, outputs, accelerator ->
                 tried += accelerator
                 if (accelerator == Accelerator.GPU) throw EngineException("no GPU here")
-                LiteRtC.compile(model, file, accelerator)
+                LiteRtC.compile(model, input, outputs, accelerator)
             }
         Classifier.open(Fixtures.card(bundle), refusing) { Fixtures.read(bundle, it) }.use {
             assertEquals(Accelerator.GPU, tried.first())
@@ -106,12 +106,12 @@ class ClassifierTest {
     fun `an engine that computes nonsense is not taken`() {
         val bundle = Fixtures.bundles.first()
         val broken =
-            EngineFactory { _, file, accelerator ->
+            EngineFactory { _, _, outputs, accelerator ->
                 object : Engine {
                     override val accelerator = accelerator
 
                     override fun run(input: ByteBuffer) =
-                        ByteBuffer.allocate(file.output.shape.fold(file.output.type.bytes, Int::times))
+                        outputs.map { ByteBuffer.allocate(it.shape.fold(it.type.bytes, Int::times)) }
 
                     override fun close() = Unit
                 }

@@ -34,10 +34,20 @@ object Fixtures {
     val cuts: List<Cut> by lazy { json.getJSONArray("cuts").objects().map(::cut) }
 
     /** What Python's recognizer says of faces in the photograph, by bundle. */
-    fun faces(bundle: String): List<Face> =
+    fun faces(bundle: String): List<Classified> =
         json.getJSONObject("faces").getJSONArray(bundle).objects().map {
-            Face(box(it.getJSONArray("box")), it.getString("file"), floats(it.getJSONArray("probabilities")))
+            Classified(box(it.getJSONArray("box")), it.getString("file"), floats(it.getJSONArray("probabilities")))
         }
+
+    /** Pictures, and the faces that Python finds in them. */
+    val detected: List<Pair<RgbImage, List<Face>>> by lazy {
+        json.getJSONArray("detected").objects().map {
+            image(it.getJSONObject("picture")) to it.getJSONArray("faces").objects().map(::detectedFace)
+        }
+    }
+
+    /** Bytes of a file of the detector. */
+    fun readFaces(name: String): ByteArray = folder.resolve("faces").resolve(name).readBytes()
 
     class Cut(
         val contract: Preprocessing,
@@ -48,7 +58,7 @@ object Fixtures {
         val pixels: RgbImage,
     )
 
-    class Face(
+    class Classified(
         val box: FaceBox,
         val file: String,
         val probabilities: FloatArray,
@@ -67,6 +77,15 @@ object Fixtures {
             image(value.getJSONObject("crop")),
             image(value.getJSONObject("pixels")),
         )
+    }
+
+    private fun detectedFace(value: JSONObject): Face {
+        val landmarks = value.getJSONObject("landmarks")
+        val places =
+            landmarks.keys().asSequence().associateWith { name ->
+                landmarks.getJSONArray(name).let { Place(it.getDouble(0), it.getDouble(1)) }
+            }
+        return Face(box(value.getJSONArray("box")), value.getDouble("confidence"), places)
     }
 
     private fun image(value: JSONObject) =

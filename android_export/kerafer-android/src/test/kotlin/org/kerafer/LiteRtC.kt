@@ -73,7 +73,7 @@ private interface LiteRt : Library {
         inputs: NativeLong,
         input: PointerByReference,
         outputs: NativeLong,
-        output: PointerByReference,
+        output: Pointer,
     ): Int
 
     fun LiteRtDestroyTensorBuffer(buffer: Pointer)
@@ -92,7 +92,8 @@ object LiteRtC : EngineFactory {
 
     override fun compile(
         model: ByteArray,
-        file: ModelFile,
+        input: TensorInfo,
+        outputs: List<TensorInfo>,
         accelerator: Accelerator,
     ): Engine {
         val content = Memory(model.size.toLong()).apply { write(0, model, 0, model.size) }
@@ -108,42 +109,50 @@ object LiteRtC : EngineFactory {
             } finally {
                 library.LiteRtDestroyOptions(options)
             }
-        return Compiled(loaded, compiled, file, accelerator, content)
+        return Compiled(loaded, compiled, input, outputs, accelerator, content)
     }
 
     /** @property content must outlive the model, which reads from it. */
     private class Compiled(
         private val model: Pointer,
         private val compiled: Pointer,
-        file: ModelFile,
+        input: TensorInfo,
+        outputs: List<TensorInfo>,
         override val accelerator: Accelerator,
         private val content: Memory,
     ) : Engine {
         private val input =
-            buffer(file.input) { library.LiteRtGetCompiledModelInputBufferRequirements(compiled, FIRST, FIRST, it) }
-        private val output =
-            buffer(file.output) { library.LiteRtGetCompiledModelOutputBufferRequirements(compiled, FIRST, FIRST, it) }
-        private val bytes = file.output.shape.fold(file.output.type.bytes, Int::times)
+            buffer(input) { library.LiteRtGetCompiledModelInputBufferRequirements(compiled, FIRST, FIRST, it) }
+        private val outputs =
+            outputs.mapIndexed { i, info ->
+                val index = NativeLong(i.toLong())
+                buffer(info) { library.LiteRtGetCompiledModelOutputBufferRequirements(compiled, FIRST, index, it) }
+            }
+        private val bytes = outputs.map { it.shape.fold(it.type.bytes, Int::times) }
 
-        override fun run(input: ByteBuffer): ByteBuffer {
+        override fun run(input: ByteBuffer): List<ByteBuffer> {
             val values = ByteArray(input.remaining()).also { input.duplicate().get(it) }
             locked(this.input, WRITE) { it.write(0, values, 0, values.size) }
+            val list = Memory(outputs.size.toLong() * Native.POINTER_SIZE)
+            outputs.forEachIndexed { i, output -> list.setPointer(i.toLong() * Native.POINTER_SIZE, output) }
             val status =
                 library.LiteRtRunCompiledModel(
                     compiled,
                     FIRST,
                     NativeLong(1),
                     PointerByReference(this.input),
-                    NativeLong(1),
-                    PointerByReference(output),
+                    NativeLong(outputs.size.toLong()),
+                    list,
                 )
             if (status != 0) throw EngineException("LiteRT could not run the model: status $status")
-            return locked(output, READ) { ByteBuffer.wrap(it.getByteArray(0, bytes)) }
+            return outputs.zip(bytes) { output, size ->
+                locked(output, READ) { ByteBuffer.wrap(it.getByteArray(0, size)) }
+            }
         }
 
         override fun close() {
             library.LiteRtDestroyTensorBuffer(input)
-            library.LiteRtDestroyTensorBuffer(output)
+            outputs.forEach { library.LiteRtDestroyTensorBuffer(it) }
             library.LiteRtDestroyCompiledModel(compiled)
             library.LiteRtDestroyModel(model)
             content.close()

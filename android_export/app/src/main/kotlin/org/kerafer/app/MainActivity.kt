@@ -18,6 +18,7 @@ import androidx.activity.ComponentActivity
 import androidx.camera.view.PreviewView
 import org.kerafer.android.AssetBundle
 import org.kerafer.android.LiteRtEngines
+import org.kerafer.android.openFaceFinder
 import java.io.IOException
 import java.util.concurrent.Executors
 
@@ -25,6 +26,7 @@ import java.util.concurrent.Executors
 class MainActivity : ComponentActivity() {
     private val worker = Executors.newSingleThreadExecutor()
     private val engines by lazy { LiteRtEngines(cacheDir) }
+    private val finder by lazy { openFaceFinder(assets, engines) }
     private val bundles by lazy { AssetBundle.all(assets) }
     private val camera by lazy { Camera(this, find(R.id.preview), worker, ::onCameraPicture) }
     private val overlay by lazy { find<FaceOverlay>(R.id.overlay) }
@@ -73,7 +75,7 @@ class MainActivity : ComponentActivity() {
         inBackground {
             reader?.close()
             reader = null
-            reader = Reader(bundle, engines, forStream)
+            reader = Reader(bundle, engines, finder, forStream)
         }
     }
 

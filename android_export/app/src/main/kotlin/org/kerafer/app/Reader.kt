@@ -4,14 +4,17 @@ import android.graphics.Bitmap
 import android.os.SystemClock
 import org.kerafer.Classifier
 import org.kerafer.EngineFactory
+import org.kerafer.Face
+import org.kerafer.FaceFinder
 import org.kerafer.Probabilities
 import org.kerafer.Smoothing
+import org.kerafer.Tracks
 import org.kerafer.android.AssetBundle
 import org.kerafer.android.toRgbImage
 
 /** A face with what the model says of it. */
 class ReadFace(
-    val face: FoundFace,
+    val face: Face,
     val probabilities: Probabilities,
 )
 
@@ -29,13 +32,18 @@ class Reading(
     val classifier: Classifier,
 )
 
-/** Reads faces of pictures with one model; all its calls must come from one thread. */
+/**
+ * Reads faces of pictures with one model; all its calls must come from one thread.
+ *
+ * @property finder stays open when the reader is closed, since models are changed more often.
+ */
 class Reader(
     bundle: AssetBundle,
     factory: EngineFactory,
+    private val finder: FaceFinder,
     private val stream: Boolean,
 ) : AutoCloseable {
-    private val finder = FaceFinder(stream)
+    private val tracks = Tracks()
     private val smoothings = mutableMapOf<Int, Smoothing>()
 
     /** The model, and what it runs on. */
@@ -43,31 +51,27 @@ class Reader(
 
     /** Find the faces of an upright picture, and classify each. */
     fun read(picture: Bitmap): Reading {
-        val wantsEyes = classifier.card.preprocessing.aligned
-        val found = finder.find(picture).filter { !wantsEyes || it.leftEye != null }
         val pixels = picture.toRgbImage()
+        val found = finder.find(pixels)
+        val numbers = tracks.follow(found)
         val start = SystemClock.elapsedRealtimeNanos()
-        val faces =
-            found.map { ReadFace(it, smooth(it, classifier.classify(pixels, it.box, it.leftEye, it.rightEye))) }
+        val seen = found.map { classifier.classify(pixels, it) }
         val passed = (SystemClock.elapsedRealtimeNanos() - start) / 1e6
-        smoothings.keys.retainAll(found.mapNotNull { it.track }.toSet())
+        smoothings.keys.retainAll(numbers.toSet())
+        val faces = found.indices.map { ReadFace(found[it], smooth(numbers[it], seen[it])) }
         return Reading(picture.width, picture.height, faces, passed / faces.size.coerceAtLeast(1), classifier)
     }
 
     private fun smooth(
-        face: FoundFace,
+        track: Int,
         seen: Probabilities,
     ): Probabilities {
-        val track = face.track ?: return seen
-        return smoothings.getOrPut(track) {
-            Smoothing(SMOOTHING_SECONDS)
-        }.update(seen, SystemClock.elapsedRealtimeNanos())
+        if (!stream) return seen
+        val smoothing = smoothings.getOrPut(track) { Smoothing(SMOOTHING_SECONDS) }
+        return smoothing.update(seen, SystemClock.elapsedRealtimeNanos())
     }
 
-    override fun close() {
-        finder.close()
-        classifier.close()
-    }
+    override fun close() = classifier.close()
 
     private companion object {
         const val SMOOTHING_SECONDS = 0.3

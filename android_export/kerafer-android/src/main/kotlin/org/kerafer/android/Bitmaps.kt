@@ -6,6 +6,7 @@ import android.graphics.Matrix
 import org.kerafer.CardException
 import org.kerafer.Classifier
 import org.kerafer.EngineFactory
+import org.kerafer.FaceFinder
 import org.kerafer.Golden
 import org.kerafer.ModelCard
 import org.kerafer.RgbImage
@@ -50,12 +51,7 @@ class AssetBundle(
     fun open(factory: EngineFactory): Classifier = Classifier.open(card, factory, read = ::read)
 
     /** Bytes of one of the bundle's files. */
-    fun read(name: String): ByteArray =
-        try {
-            assets.open("$folder/$name").use { it.readBytes() }
-        } catch (error: IOException) {
-            throw CardException("The bundle $folder has no $name (${error.message}). Export it into the assets again.")
-        }
+    fun read(name: String): ByteArray = assets.bytes("$folder/$name")
 
     companion object {
         private const val ROOT = "kerafer"
@@ -65,3 +61,16 @@ class AssetBundle(
             assets.list(ROOT).orEmpty().sorted().map { AssetBundle(assets, "$ROOT/$it") }
     }
 }
+
+/** Open the face detector that `kerafer export --android` puts into an app's assets, beside the bundles. */
+fun openFaceFinder(
+    assets: AssetManager,
+    factory: EngineFactory,
+): FaceFinder = FaceFinder.open(factory) { assets.bytes("kerafer-faces/$it") }
+
+private fun AssetManager.bytes(path: String): ByteArray =
+    try {
+        open(path).use { it.readBytes() }
+    } catch (error: IOException) {
+        throw CardException("The assets have no $path (${error.message}). Export a bundle into them again.")
+    }

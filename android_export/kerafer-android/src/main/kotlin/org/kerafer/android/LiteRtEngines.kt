@@ -8,7 +8,7 @@ import org.kerafer.Accelerator
 import org.kerafer.Engine
 import org.kerafer.EngineException
 import org.kerafer.EngineFactory
-import org.kerafer.ModelFile
+import org.kerafer.TensorInfo
 import org.kerafer.TensorType
 import java.io.File
 import java.nio.ByteBuffer
@@ -31,7 +31,8 @@ class LiteRtEngines(
 
     override fun compile(
         model: ByteArray,
-        file: ModelFile,
+        input: TensorInfo,
+        outputs: List<TensorInfo>,
         accelerator: Accelerator,
     ): Engine {
         // LiteRT reads files, and the bytes that were checked must be the ones that it reads
@@ -42,7 +43,8 @@ class LiteRtEngines(
                 CompiledModel.Options(
                     if (accelerator == Accelerator.GPU) LiteRtAccelerator.GPU else LiteRtAccelerator.CPU,
                 )
-            return LiteRtEngine(CompiledModel.create(place.path, options, environment), file, accelerator, place)
+            val compiled = CompiledModel.create(place.path, options, environment)
+            return LiteRtEngine(compiled, input.type, outputs.map { it.type }, accelerator, place)
         } catch (error: LiteRtException) {
             place.delete()
             throw EngineException(error.message ?: "LiteRT could not compile the model", error)
@@ -57,24 +59,25 @@ class LiteRtEngines(
 
 private class LiteRtEngine(
     private val model: CompiledModel,
-    private val file: ModelFile,
+    private val takes: TensorType,
+    private val gives: List<TensorType>,
     override val accelerator: Accelerator,
     private val place: File,
 ) : Engine {
     private val inputs: List<TensorBuffer> = model.createInputBuffers()
     private val outputs: List<TensorBuffer> = model.createOutputBuffers()
 
-    override fun run(input: ByteBuffer): ByteBuffer =
+    override fun run(input: ByteBuffer): List<ByteBuffer> =
         try {
             write(input)
             model.run(inputs, outputs)
-            read()
+            gives.mapIndexed(::read)
         } catch (error: LiteRtException) {
             throw EngineException(error.message ?: "LiteRT could not run the model", error)
         }
 
     private fun write(input: ByteBuffer) {
-        if (file.input.type == TensorType.FLOAT32) {
+        if (takes == TensorType.FLOAT32) {
             val values = input.duplicate().order(ByteOrder.nativeOrder()).asFloatBuffer()
             inputs[0].writeFloat(FloatArray(values.remaining()).also { values.get(it) })
         } else {
@@ -82,9 +85,12 @@ private class LiteRtEngine(
         }
     }
 
-    private fun read(): ByteBuffer {
-        if (file.output.type != TensorType.FLOAT32) return ByteBuffer.wrap(outputs[0].readInt8())
-        val values = outputs[0].readFloat()
+    private fun read(
+        index: Int,
+        type: TensorType,
+    ): ByteBuffer {
+        if (type != TensorType.FLOAT32) return ByteBuffer.wrap(outputs[index].readInt8())
+        val values = outputs[index].readFloat()
         val buffer = ByteBuffer.allocate(values.size * Float.SIZE_BYTES).order(ByteOrder.nativeOrder())
         buffer.asFloatBuffer().put(values)
         return buffer
