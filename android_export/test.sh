@@ -37,6 +37,12 @@ compile "$build/stubs" "$build/library" kerafer-android/src/main
 libraries=$(find "$android/jars" -name '*.jar' | paste -sd:):$android/jars:$kotlin/kotlin-test.jar:$kotlin/kotlin-test-junit.jar
 compile "$libraries:$build/library" "$build/tests" kerafer-android/src/test
 
+echo "documents"
+"$python" snippets.py ../docs/android.md "$build/snippets"
+compile "$build/stubs:$build/library" "$build/documented" "$build/snippets"
+quietly "${java[@]}" -cp "$android/jars/ecj.jar" org.eclipse.jdt.internal.compiler.batch.Main -8 -nowarn \
+    -bootclasspath "$android/android.jar" -cp "$build/stubs:$kotlin/kotlin-stdlib.jar" -d "$build/documented" "$build/snippets"
+
 echo "pack"
 sed '/tools:node="remove"/d; s|xmlns:tools="[^"]*"|package="org.kerafer.app"|' app/src/main/AndroidManifest.xml >"$build/AndroidManifest.xml"
 quietly "$android/aapt2" compile --dir app/src/main/res -o "$build/resources.zip"

@@ -4,6 +4,8 @@
 
 package com.google.ai.edge.litert
 
+import android.content.res.AssetManager
+
 private fun stub(): Nothing = throw UnsupportedOperationException("LiteRT's artifact is missing in this build")
 
 enum class Accelerator { NONE, CPU, GPU, NPU }
@@ -51,6 +53,14 @@ class CompiledModel private constructor() : JniHandle() {
         @JvmStatic
         fun create(
             filePath: String,
+            options: Options,
+            optionalEnv: Environment?,
+        ): CompiledModel = stub()
+
+        @JvmStatic
+        fun create(
+            assetManager: AssetManager,
+            assetName: String,
             options: Options,
             optionalEnv: Environment?,
         ): CompiledModel = stub()
