@@ -27,9 +27,9 @@ def add(verbs: Any) -> None:
     verb.add_argument("--no-files", action="store_true", help="write nothing, only print")
     verb.add_argument(
         "--detector",
-        choices=("mtcnn", "blazeface"),
+        choices=("mtcnn", "mtcnn_litert", "blazeface"),
         default="mtcnn",
-        help="what finds the faces: the reference, or the fast one of phones and browsers (default: mtcnn)",
+        help="what finds the faces: the reference, the same on LiteRT, or the phones' (default: mtcnn)",
     )
     verb.add_argument("--min-confidence", type=float, help="of the face detector (default: mtcnn 0.9, blazeface 0.5)")
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from kerafer.vision.blazeface import BlazeFaceDetector
 from kerafer.vision.detect import Face, FaceDetector, MTCNNDetector
 from kerafer.vision.recognize import Picture, RecognizedFace, Recognizer
 
-DETECTORS = {"mtcnn": MTCNNDetector, "blazeface": BlazeFaceDetector}
+DETECTORS = {
+    "mtcnn": MTCNNDetector,
+    "mtcnn_litert": partial(MTCNNDetector, runtime="litert"),
+    "blazeface": BlazeFaceDetector,
+}
 """By the names that `kerafer predict --detector` takes."""
 
 __all__ = [

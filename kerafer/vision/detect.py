@@ -46,14 +46,16 @@ class FaceDetector(Protocol):
 
 
 class MTCNNDetector:
-    """MTCNN on TensorFlow, on pictures no larger than it needs.
+    """MTCNN, on pictures no larger than it needs.
 
     Args:
         min_confidence: faces less sure than this are left out.
         min_face: smallest side of a face in pixels of the picture that is searched.
         max_side: larger pictures are searched at this size; boxes come back in full resolution.
         batch: search up to so many pictures of one size together. Then a face's box can depend a little on the
-            pictures beside it, as said at `BATCH_PIXELS`; with 1 it never does.
+            pictures beside it, as said at `BATCH_PIXELS`; with 1 it never does. Only TensorFlow takes several.
+        runtime: `"tensorflow"`, the `mtcnn` package as it is, or `"litert"`, the same networks several times as fast.
+        threads: CPU threads of LiteRT.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -65,7 +67,21 @@ class MTCNNDetector:
         ['left_eye', 'mouth_left', 'mouth_right', 'nose', 'right_eye']
     """
 
-    def __init__(self, min_confidence: float = 0.9, min_face: int = 20, max_side: int = 1280, batch: int = 1) -> None:
+    def __init__(
+        self,
+        min_confidence: float = 0.9,
+        min_face: int = 20,
+        max_side: int = 1280,
+        batch: int = 1,
+        *,
+        runtime: str = "tensorflow",
+        threads: int = 1,
+    ) -> None:
+        if runtime not in ("tensorflow", "litert") or threads < 1:
+            raise ValueError(
+                "`runtime` must be 'tensorflow' or 'litert', and `threads` at least 1. Received: "
+                f"runtime={runtime!r}, threads={threads}"
+            )
         if not 0 <= min_confidence <= 1 or min_face < 12 or max_side < 2 * min_face or batch < 1:
             raise ValueError(
                 "`min_confidence` must be 0 to 1, `min_face` at least 12, `max_side` at least twice `min_face`, and "
@@ -73,6 +89,7 @@ class MTCNNDetector:
                 f"max_side={max_side}, batch={batch}"
             )
         self.min_confidence, self.min_face, self.max_side, self.batch = min_confidence, min_face, max_side, batch
+        self.runtime, self.threads = runtime, threads
         self._network: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,8 +130,8 @@ class MTCNNDetector:
     def _search(self, images: list[np.ndarray]) -> list[list[dict[str, Any]]]:
         """Return what MTCNN finds in pictures of one size."""
         network = self._load()
-        if len(images) == 1:
-            return [network.detect_faces(images[0], min_face_size=self.min_face) or []]
+        if len(images) == 1 or self.runtime == "litert":
+            return [network.detect_faces(image, min_face_size=self.min_face) or [] for image in images]
         return network.detect_faces(images, min_face_size=self.min_face)
 
     def _faces(self, raw: list[dict[str, Any]], scale: float, shape: tuple[int, int]) -> list[Face]:
@@ -133,7 +150,11 @@ class MTCNNDetector:
         return sorted(faces, key=lambda face: -face.confidence)
 
     def _load(self) -> Any:
-        if self._network is None:
+        if self._network is None and self.runtime == "litert":
+            from kerafer.vision.mtcnn_litert import LiteRTMTCNN
+
+            self._network = LiteRTMTCNN(self.threads)
+        elif self._network is None:
             from mtcnn import MTCNN
 
             self._network = MTCNN()

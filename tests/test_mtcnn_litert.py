@@ -1,0 +1,88 @@
+"""MTCNN on LiteRT finds what the package finds, to the pixel."""
+
+import numpy as np
+import pytest
+
+from kerafer.data.samples import portrait
+from kerafer.vision import MTCNNDetector, mtcnn_litert
+from kerafer.vision.mtcnn_litert import LiteRTMTCNN, converted, patches
+
+
+@pytest.fixture(scope="module")
+def detectors():
+    return MTCNNDetector(min_confidence=0.5), MTCNNDetector(min_confidence=0.5, runtime="litert")
+
+
+def pictures():
+    """Return pictures of several sizes with many faces and few, turned, small, cut off, and with none."""
+    image, generator = portrait(), np.random.default_rng(3)
+    noise = generator.integers(0, 256, (180, 250, 3)).astype(np.uint8)
+    return {
+        "one": image,
+        "four": np.vstack([np.hstack([image, image[:, ::-1]]), np.hstack([image[:, ::-1], image])])[::2, ::2],
+        "cut off": image[60:330, 100:260],
+        "turned": np.ascontiguousarray(np.rot90(image)),
+        "odd": image[:397, :331],
+        "noise": noise,
+        "black": np.zeros((90, 120, 3), np.uint8),
+        "tiny": image[:25, :31],
+    }
+
+
+@pytest.mark.parametrize("name", pictures())
+def test_faces_are_the_packages(detectors, name):
+    [expected], [found] = (detector.detect([pictures()[name]]) for detector in detectors)
+    assert len(found) == len(expected)
+    assert len(expected) == {"one": 1, "four": 4}.get(name, len(expected))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other.box, one.box, atol=1)
+        for place in one.landmarks:
+            np.testing.assert_allclose(other.landmarks[place], one.landmarks[place], atol=1)
+        assert other.confidence == pytest.approx(one.confidence, abs=1e-4)
+
+
+def test_several_pictures_are_searched_one_by_one(detectors):
+    images = [portrait(), np.zeros((90, 120, 3), np.uint8), portrait()]
+    assert [len(faces) for faces in detectors[1].detect(images)] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("side", [24, 48])
+def test_patches_are_tensorflows(side):
+    import tensorflow as tf
+
+    generator = np.random.default_rng(5)
+    image = generator.normal(size=(60, 80, 3)).astype(np.float32)
+    corners = generator.uniform(-20, 60, (50, 2))
+    boxes = np.concatenate([np.zeros((50, 1)), corners, corners + generator.uniform(3, 50, (50, 1))], axis=1)
+    relative = boxes[:, [2, 1, 4, 3]] / [60, 80, 60, 80]
+    expected = tf.image.crop_and_resize(image[None], relative, np.zeros(50, int), (side, side)).numpy()
+    found = patches(image, boxes, side)
+    # a sample on the very edge may be counted in or out
+    assert np.mean(np.abs(found - expected) > 1e-3) < 1e-3
+
+
+def test_converted_networks_are_kept_and_damaged_ones_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = converted()
+    contents = {path: path.read_bytes() for path in files.values()}
+    assert {path.parents[1] for path in files.values()} == {tmp_path / "kerafer"}
+    with monkeypatch.context() as patch:
+        patch.setattr(mtcnn_litert, "_convert", None)  # not needed again
+        assert converted() == files
+    files["onet"].write_bytes(contents[files["onet"]][:-1])
+    converted()
+    assert files["onet"].stat().st_size == len(contents[files["onet"]])
+    assert mtcnn_litert._is_whole(files["onet"])
+
+
+def test_only_so_many_sizes_are_kept_prepared(monkeypatch):
+    monkeypatch.setattr(mtcnn_litert, "SHAPES", 3)
+    detector = LiteRTMTCNN()
+    assert len(detector.detect_faces(portrait())) == 1
+    assert len(detector._first) == 3
+
+
+@pytest.mark.parametrize("argument", [{"runtime": "onnx"}, {"runtime": "litert", "threads": 0}])
+def test_bad_arguments_are_named(argument):
+    with pytest.raises(ValueError, match="`runtime` must be"):
+        MTCNNDetector(**argument)
