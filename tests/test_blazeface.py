@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+from kerafer.cli.main import main
 from kerafer.data.samples import PORTRAIT_FACE, portrait
 from kerafer.vision import BlazeFaceDetector, Recognizer, blazeface
 from kerafer.vision.blazeface import FOLDER, Candidates, Network, merged, read_card
@@ -101,3 +102,11 @@ def test_candidates_of_one_face_are_averaged_by_their_scores():
     found = merged(Candidates(boxes, np.zeros((3, 6, 2)), np.array([0.6, 0.9, 0.7])), 0.3)
     np.testing.assert_allclose(found.boxes, [[(50 * 0.6 + 52 * 0.9) / 1.5, 50, 20, 20], [90, 90, 10, 10]])
     np.testing.assert_allclose(found.scores, [0.9, 0.7])
+
+
+@pytest.mark.parametrize(("detector", "landmark"), [("blazeface", "mouth"), ("mtcnn_litert", "mouth_left")])
+def test_the_command_takes_a_detector(tmp_path, capsys, detector, landmark):
+    Image.fromarray(portrait()).save(tmp_path / "photo.png")
+    assert main(["predict", str(tmp_path / "photo.png"), "--no-files", "--detector", detector, "--json"]) == 0
+    [face] = json.loads(capsys.readouterr().out)["pictures"][0]["faces"]
+    assert landmark in face["landmarks"]

@@ -25,13 +25,15 @@ from kerafer.cli import (
     quantize,
     train,
     verify,
+    video,
 )
 
-VERBS = (models, info, data, train, methods, evaluate, predict, quantize, export, verify, benchmark, demo)
+VERBS = (models, info, data, train, methods, evaluate, predict, video, quantize, export, verify, benchmark, demo)
 DESCRIPTION = """Facial-expression models for Android: from a data set to a verified .tflite.
 
   kerafer list                                        the models and their shipped weights
   kerafer predict photo.jpg                           the expressions in a photograph
+  kerafer video talk.mp4 --csv talk.csv               each face's expressions over time
   kerafer export ean --weights fer2013 --out ean      .tflite files for an app
   kerafer verify ean                                  proof that they compute what Keras computes
   kerafer quantize ean --data fer2013:fer2013.csv     an integer file, trained to be one

@@ -1,4 +1,4 @@
-"""From a photograph to the expressions of the people in it."""
+"""From a photograph or a video to the expressions of the people in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from functools import partial
 from kerafer.vision.blazeface import BlazeFaceDetector
 from kerafer.vision.detect import Face, FaceDetector, MTCNNDetector
 from kerafer.vision.recognize import Picture, RecognizedFace, Recognizer
+from kerafer.vision.tracking import FaceTracker, Smoothing, TrackedFace
+from kerafer.vision.video import VideoPicture, VideoRecognizer, VideoReport
 
 DETECTORS = {
     "mtcnn": MTCNNDetector,
@@ -20,8 +22,14 @@ __all__ = [
     "BlazeFaceDetector",
     "Face",
     "FaceDetector",
+    "FaceTracker",
     "MTCNNDetector",
     "Picture",
     "RecognizedFace",
     "Recognizer",
+    "Smoothing",
+    "TrackedFace",
+    "VideoPicture",
+    "VideoRecognizer",
+    "VideoReport",
 ]
