@@ -21,6 +21,7 @@ from kerafer.cli import (
     info,
     methods,
     models,
+    plot,
     predict,
     quantize,
     train,
@@ -28,7 +29,7 @@ from kerafer.cli import (
     video,
 )
 
-VERBS = (models, info, data, train, methods, evaluate, predict, video, quantize, export, verify, benchmark, demo)
+VERBS = (models, info, data, train, methods, evaluate, plot, predict, video, quantize, export, verify, benchmark, demo)
 DESCRIPTION = """Facial-expression models for Android: from a data set to a verified .tflite.
 
   kerafer list                                        the models and their shipped weights

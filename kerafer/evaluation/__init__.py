@@ -3,6 +3,7 @@
 predict -> Predictions -> measure -> Evaluation
            Predictions, Predictions -> compare -> Comparison
 models, data -> robustness -> Robustness
+model, pictures -> grad_cam -> Explanation; model, data -> embeddings -> layout
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from kerafer.evaluation.comparison import Comparison, compare
 from kerafer.evaluation.corruptions import CORRUPTIONS, Corruption
 from kerafer.evaluation.curves import Robustness, robustness
+from kerafer.evaluation.explanations import Explanation, embeddings, explained_layers, grad_cam, layout
 from kerafer.evaluation.measures import Evaluation, evaluate, measure
 from kerafer.evaluation.predictions import VIEWS, Predictions, predict, predict_dataset
 from kerafer.evaluation.report import write_report
@@ -21,12 +23,17 @@ __all__ = [
     "Comparison",
     "Corruption",
     "Evaluation",
+    "Explanation",
     "Predictions",
     "Robustness",
     "Subset",
     "compare",
+    "embeddings",
     "evaluate",
+    "explained_layers",
+    "grad_cam",
     "image_names",
+    "layout",
     "measure",
     "predict",
     "predict_dataset",

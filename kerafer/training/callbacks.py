@@ -22,6 +22,26 @@ HISTORY_FILE = "history.csv"
 REFRESH_BATCHES = 16
 
 
+def read_history(path: str | Path) -> list[dict[str, float]]:
+    """Return what a run wrote after each epoch.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no epochs, or something other than numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no history {path}. Name the folder of a run that has finished an epoch.")
+    with open(path, newline="", encoding="utf-8") as file:
+        try:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} is no history of a training: {error}.") from error
+    if not rows or "epoch" not in rows[0]:
+        raise ValueError(f"{path} is no history of a training: it must have a row for each epoch.")
+    return rows
+
+
 def refresh_batch_norm(model: keras.Model, batches: TrainingBatches) -> None:
     """Estimate the moving statistics of batch normalisation anew, for weights that were never trained as they are.
 

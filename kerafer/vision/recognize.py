@@ -131,7 +131,7 @@ class Recognizer:
         contract = self.loaded.card.preprocessing
         if not crops:
             return np.zeros((0, len(self.loaded.card.labels)), np.float32)
-        return self.loaded.runner.predict(np.stack([contract(_cut(contract, image, face)) for image, face in crops]))
+        return self.loaded.runner.predict(np.stack([contract(cut(contract, image, face)) for image, face in crops]))
 
     def _recognized(self, face: Face, probabilities: np.ndarray) -> RecognizedFace:
         labels = self.loaded.card.labels
@@ -145,7 +145,7 @@ def _checked(image: np.ndarray) -> np.ndarray:
     return as_rgb(image)
 
 
-def _cut(contract: Preprocessing, image: np.ndarray, face: Face) -> np.ndarray:
+def cut(contract: Preprocessing, image: np.ndarray, face: Face) -> np.ndarray:
     """Cut a face as the model's training faces were cut; a detector without landmarks leaves it upright."""
     eyes = [face.landmarks.get(name) for name in ("left_eye", "right_eye")]
     if contract.aligned and None not in eyes and eyes[0] != eyes[1]:
