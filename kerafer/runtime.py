@@ -95,6 +95,42 @@ class LiteRTRunner:
         return from_tensor(rows, self.output)
 
 
+class LiteRTGraph:
+    """A `.tflite` file with one input and any outputs, float32, prepared for inputs of one shape.
+
+    Args:
+        path: the file.
+        threads: CPU threads.
+        shape: of the input, for a file that takes several; the file's own by default.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if LiteRT cannot read it or run it at this shape.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1, shape: tuple[int, ...] | None = None) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no file {path}.")
+        try:
+            self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            [self.input] = self.interpreter.get_input_details()
+            if shape is not None and tuple(self.input["shape"]) != shape:
+                self.interpreter.resize_tensor_input(self.input["index"], shape)
+            self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} is not a .tflite file that LiteRT can run here: {error}") from error
+        self.shape = shape or tuple(int(v) for v in self.input["shape"])
+        self.outputs = self.interpreter.get_output_details()
+
+    def __call__(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return the outputs in the file's order."""
+        self.interpreter.set_tensor(self.input["index"], x)
+        self.interpreter.invoke()
+        return [self.interpreter.get_tensor(output["index"]) for output in self.outputs]
+
+
 def to_tensor(x: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
     """Return float values in a tensor's own type: quantized by its scale and zero point where it has them."""
     scale, zero = detail["quantization"]

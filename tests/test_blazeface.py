@@ -83,7 +83,7 @@ def test_the_card_describes_the_files():
     for entry in read_card()["networks"]:
         network = Network(entry, 1)
         assert (FOLDER / entry["file"]).stat().st_size == entry["bytes"]
-        details = network.interpreter.get_output_details()
+        details = network.graph.outputs
         # the other clients know the outputs by their order
         assert [detail["name"] for detail in details] == [entry["boxes"], entry["scores"]]
         assert [d["shape"].tolist() for d in details] == [[1, len(network.anchors), size] for size in (16, 1)]

@@ -18,6 +18,7 @@ import numpy as np
 
 from kerafer.files import read_json, sha256
 from kerafer.preprocess import Preprocessing, resized
+from kerafer.runtime import LiteRTGraph
 from kerafer.vision.detect import Face, face_within
 
 FOLDER = Path(__file__).with_name("blazeface_models")
@@ -102,18 +103,13 @@ class Network:
     """
 
     def __init__(self, entry: dict[str, Any], threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
         path = FOLDER / entry["file"]
         if sha256(path) != entry["sha256"]:
             raise ValueError(f"{path} is not the file that {CARD_FILE} describes. Install kerafer again.")
         self.entry, self.side = entry, entry["side"]
         self.contract = Preprocessing((self.side,) * 2, (self.side,) * 2, tuple(entry["mean"]), tuple(entry["std"]))
         self.anchors = np.concatenate([_grid(cells, count) for cells, count in entry["grids"]])
-        self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        self.interpreter.allocate_tensors()
-        [self.input] = [d["index"] for d in self.interpreter.get_input_details()]
-        self.outputs = {d["name"]: d["index"] for d in self.interpreter.get_output_details()}
+        self.graph = LiteRTGraph(path, threads)
 
     def candidates(self, image: np.ndarray, min_confidence: float) -> Candidates:
         """Return all candidates that are sure enough, boxes as MTCNN would frame them."""
@@ -124,11 +120,8 @@ class Network:
         top, left = (self.side - rows) // 2, (self.side - columns) // 2
         square = np.zeros((self.side, self.side, 3), np.uint8)
         square[top : top + rows, left : left + columns] = resized(image, (rows, columns))
-        self.interpreter.set_tensor(self.input, self.contract.scale(square)[None])
-        self.interpreter.invoke()
-        values, logits = (
-            self.interpreter.get_tensor(self.outputs[self.entry[kind]])[0].astype(float) for kind in ("boxes", "scores")
-        )
+        # the files' outputs are boxes, then scores
+        values, logits = (output[0].astype(float) for output in self.graph(self.contract.scale(square)[None]))
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0], -80, 80)))
         sure = np.flatnonzero(scores >= min_confidence)
         # (n, 16): middle, sides, six points; middle and points are relative to the anchor

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from kerafer.files import replacing
+from kerafer.runtime import LiteRTGraph
 
 SIDES = {"pnet": None, "rnet": 24, "onet": 48}
 """The networks and the sides of their inputs; the first takes pictures of any size."""
@@ -122,32 +123,21 @@ class _Network:
     """One network, prepared for inputs of one shape."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        [given] = self.interpreter.get_input_details()
-        if tuple(given["shape"]) != shape:
-            self.interpreter.resize_tensor_input(given["index"], shape)
-        self.interpreter.allocate_tensors()
-        self.input, self.shape = given["index"], shape
-        # all outputs of a network differ in their last axis: 4 offsets, 2 scores, 10 places
-        self.outputs = {int(d["shape"][-1]): d["index"] for d in self.interpreter.get_output_details()}
+        self.graph = LiteRTGraph(path, threads, shape)
 
     def __call__(self, x: np.ndarray) -> dict[int, np.ndarray]:
-        """Return the outputs by the length of their last axis."""
-        self.interpreter.set_tensor(self.input, x)
-        self.interpreter.invoke()
-        return {width: self.interpreter.get_tensor(index) for width, index in self.outputs.items()}
+        """Return the outputs by the length of their last axis: 4 offsets, 2 scores, 10 places."""
+        return {output.shape[-1]: output for output in self.graph(x)}
 
     def batched(self, x: np.ndarray) -> dict[int, np.ndarray]:
         """Return the outputs for any number of inputs, the last batch filled up with zeros."""
-        batch = np.zeros(self.shape, np.float32)
+        batch = np.zeros(self.graph.shape, np.float32)
         found = []
-        for first in range(0, len(x), self.shape[0]):
-            part = x[first : first + self.shape[0]]
+        for first in range(0, len(x), len(batch)):
+            part = x[first : first + len(batch)]
             batch[: len(part)] = part
             found.append(self(batch))
-        return {width: np.concatenate([one[width] for one in found])[: len(x)] for width in self.outputs}
+        return {width: np.concatenate([one[width] for one in found])[: len(x)] for width in found[0]}
 
 
 def patches(image: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
