@@ -6,7 +6,7 @@ TOOLS := $(CURDIR)/.cache
 RUNGS := swiftshader lavapipe old_runtime mediapipe browser arm64
 RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
-.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test clean $(RUNGS)
+.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test docs clean $(RUNGS)
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
@@ -17,6 +17,7 @@ help:
 	@echo "make android-test compile the Kotlin library and compare its numbers with Python's"
 	@echo "make web          build the browser's page with EAN into build/site"
 	@echo "make web-test     hold the page against Python in a browser; pictures of it go to build/web"
+	@echo "make docs         build the documentation's site into build/docs"
 	@echo "make verify-tools fetch what the rungs need: $(RUNGS)"
 
 $(VENV)/ready: setup.py pyproject.toml tools/setup.sh
@@ -73,5 +74,14 @@ lint: $(VENV)/ready
 results: $(VENV)/ready
 	$(RUN)python benchmarks/run_all.py --data $(DATA)
 
+# a virtual environment of its own: nothing of it is needed to run kerafer
+.venv-docs/ready: tools/docs_requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check -r tools/docs_requirements.txt
+	@touch $@
+
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) .cache demo build *.egg-info
+	rm -rf $(VENV) .venv-docs .cache demo build *.egg-info

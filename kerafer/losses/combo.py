@@ -45,7 +45,9 @@ class ComboLoss(ClassificationLoss):
         one_minus_dice: whether to add 1 - Dice instead of subtracting Dice.
         from_logits: whether y_pred holds logits instead of probabilities.
         label_smoothing: share of each label spread over all classes, in [0, 1).
-        reduction, name, dtype: as in Keras; half precision is computed in float32.
+        reduction: as in Keras.
+        name: as in Keras.
+        dtype: as in Keras; half precision is computed in float32.
 
     Call arguments:
         y_true: (batch, classes), one-hot labels.

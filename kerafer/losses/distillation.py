@@ -38,7 +38,9 @@ class DistillationLoss(ClassificationLoss):
         from_logits: whether y_pred holds logits. If False it holds probabilities, and their logarithms take the
             logits' place: they differ by a constant for each image, which no softmax sees.
         label_smoothing: share of each label spread over all classes, in [0, 1); the teacher's are left as they are.
-        reduction, name, dtype: as in Keras; half precision is computed in float32.
+        reduction: as in Keras.
+        name: as in Keras.
+        dtype: as in Keras; half precision is computed in float32.
 
     Call arguments:
         y_true: (batch, 2, classes): ``y_true[:, 0]`` one-hot or soft labels, ``y_true[:, 1]`` the teacher's logits.

@@ -25,8 +25,10 @@ class LabelDistributionLoss(ClassificationLoss):
 
     Args:
         from_logits: whether y_pred holds logits instead of probabilities.
-        reduction, name, dtype: as in Keras; half precision is computed in float32. Each image's value is already the
-            mean over the classes, so the default reduction gives the equation.
+        reduction: as in Keras. Each image's value is already the mean over the classes, so the default reduction gives
+            the equation.
+        name: as in Keras.
+        dtype: as in Keras; half precision is computed in float32.
 
     Call arguments:
         y_true: (batch, classes), distributions that add up to 1; one-hot labels are one kind.
@@ -80,7 +82,9 @@ class KLLoss(ClassificationLoss):
     Args:
         class_reduction: `"mean"` or `"sum"` over the classes.
         from_logits: whether y_pred holds logits instead of probabilities.
-        reduction, name, dtype: as in Keras; half precision is computed in float32.
+        reduction: as in Keras.
+        name: as in Keras.
+        dtype: as in Keras; half precision is computed in float32.
 
     Call arguments:
         y_true: P, (batch, classes), probabilities that add up to 1.
