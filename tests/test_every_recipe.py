@@ -1,7 +1,8 @@
 """Every model of the zoo by every recipe: numbers and operators on this CPU, and on the GPU in both precisions.
 
-The four networks of 11 million parameters and more, which only stand beside the papers', go by one recipe of each kind
-here; `make verify` has them by all.
+The rows of ablations, whose blocks are those of the network they belong to, and the four networks of 11 million
+parameters and more, which only stand beside the papers', go by one recipe of each kind here; `make verify` has them by
+all.
 """
 
 import os
@@ -22,6 +23,8 @@ from kerafer.verification.oplint import inspect_operators
 from kerafer.verification.stand_ins import SLACK, stand_in
 
 LARGE = ("ldg_resnet50", "resnet18_cifar", "vgg16", "vgg16_cifar")
+ROWS = tuple(n for n in kerafer.list_models() if n.startswith(("ean_", "efficientface_", "lfer_")))
+BRIEF = (*LARGE, *ROWS)
 RUNGS_ARE_REQUIRED = bool(os.environ.get("KERAFER_REQUIRE_RUNGS"))
 
 
@@ -42,21 +45,21 @@ def test_first_two_rungs(name, tmp_path, monkeypatch):
     spec = kerafer.model_spec(name)
     loaded = stand_in(name, size=min(spec.input_shape[0], 64))
     writer = BundleWriter(loaded)
-    recipes = ("float16", "static_int8") if name in LARGE else UNTRAINED_RECIPES
+    recipes = ("float16", "static_int8") if name in BRIEF else UNTRAINED_RECIPES
     for recipe in recipes:
         writer.add(recipe)
-    if name not in LARGE:
+    if name not in BRIEF:
         data, expected, faces = rounded_file(loaded)
         integer = writer.add_file("qat_int8", data)
     bundle = writer.write(tmp_path / name)
 
     report = kerafer.verify(bundle.folder, rungs=DEFAULT_RUNGS, require=RUNGS_ARE_REQUIRED, slack=SLACK)
-    assert [file.recipe for file in report.files] == [r for r in EXPORT_RECIPES if name not in LARGE or r in recipes]
+    assert [file.recipe for file in report.files] == [r for r in EXPORT_RECIPES if name not in BRIEF or r in recipes]
     assert report.passed, report.table()
     for rung in range(len(DEFAULT_RUNGS)):
         on_gpu = [file.recipe for file in report.files if file.rungs[rung].status != "not meant for it"]
         assert on_gpu == [r for r in ("float32", "float16", "weight_int8") if r in recipes]
-    if name in LARGE:
+    if name in BRIEF:
         return
 
     assert inspect_operators(bundle.folder / integer).float_tensors == 0
