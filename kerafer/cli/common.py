@@ -36,6 +36,16 @@ def add_model(verb: argparse.ArgumentParser, default: str | None = None, *, kera
     verb.add_argument("--weights", help="shipped weights, such as fer2013, for a model of the zoo")
 
 
+def add_detector(verb: argparse.ArgumentParser, default: str) -> None:
+    """Add what finds the faces: the names in `kerafer.vision.DETECTORS`, which is not imported for a help text."""
+    verb.add_argument(
+        "--detector",
+        choices=("mtcnn", "mtcnn_litert", "blazeface"),
+        default=default,
+        help=f"what finds the faces: the reference, the same on LiteRT, or the phones' (default: {default})",
+    )
+
+
 def add_labels(verb: argparse.ArgumentParser) -> None:
     """Add the class names of a model that kerafer did not make."""
     verb.add_argument(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kerafer.cli.common import add_model, add_verb, model_and_weights, print_json
+from kerafer.cli.common import add_detector, add_model, add_verb, model_and_weights, print_json
 
 
 def add(verbs: Any) -> None:
@@ -25,12 +25,7 @@ def add(verbs: Any) -> None:
         "--out", default="recognized", help="folder for annotated pictures and JSON (default: recognized)"
     )
     verb.add_argument("--no-files", action="store_true", help="write nothing, only print")
-    verb.add_argument(
-        "--detector",
-        choices=("mtcnn", "mtcnn_litert", "blazeface"),
-        default="mtcnn",
-        help="what finds the faces: the reference, the same on LiteRT, or the phones' (default: mtcnn)",
-    )
+    add_detector(verb, default="mtcnn")
     verb.add_argument("--min-confidence", type=float, help="of the face detector (default: mtcnn 0.9, blazeface 0.5)")
 
 

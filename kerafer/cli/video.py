@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kerafer.cli.common import add_model, add_verb, model_and_weights, print_json
+from kerafer.cli.common import add_detector, add_model, add_verb, model_and_weights, print_json
 
 
 def add(verbs: Any) -> None:
@@ -23,12 +23,7 @@ def add(verbs: Any) -> None:
     verb.add_argument("--out", metavar="FILE.mp4", help="the annotated video (MPEG-4, without sound)")
     verb.add_argument("--csv", metavar="FILE.csv", help="a row for each face of each picture")
     verb.add_argument("--plot", metavar="FILE.png", help="each face's probabilities over time")
-    verb.add_argument(
-        "--detector",
-        choices=("mtcnn", "mtcnn_litert", "blazeface"),
-        default="mtcnn_litert",
-        help="what finds the faces (default: mtcnn_litert)",
-    )
+    add_detector(verb, default="mtcnn_litert")
     verb.add_argument("--every", type=float, default=0.33, help="seconds between detections (default: 0.33)")
     verb.add_argument("--smoothing", type=float, default=0.3, help="time constant in seconds (default: 0.3)")
     verb.add_argument("--seconds", type=float, help="stop after so much of the video; a camera never ends by itself")

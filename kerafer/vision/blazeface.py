@@ -1,4 +1,4 @@
-"""BlazeFace: the detector of phones and browsers, much faster than MTCNN.
+"""BlazeFace: the detector of phones and browsers.
 
 Bazarevsky et al., "BlazeFace: Sub-millisecond neural face detection on mobile GPUs", arXiv:1907.05047, 2019. Both
 networks are MediaPipe's (Apache-2.0), for faces within 2 and within 5 metres; they lie in `blazeface_models`, beside

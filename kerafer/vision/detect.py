@@ -54,7 +54,7 @@ class MTCNNDetector:
         max_side: larger pictures are searched at this size; boxes come back in full resolution.
         batch: search up to so many pictures of one size together. Then a face's box can depend a little on the
             pictures beside it, as said at `BATCH_PIXELS`; with 1 it never does. Only TensorFlow takes several.
-        runtime: `"tensorflow"`, the `mtcnn` package as it is, or `"litert"`, the same networks several times as fast.
+        runtime: `"tensorflow"`, the `mtcnn` package as it is, or `"litert"`, the same networks in less time.
         threads: CPU threads of LiteRT.
 
     Raises:

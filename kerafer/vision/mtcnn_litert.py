@@ -1,4 +1,4 @@
-"""MTCNN's three networks on LiteRT, with the same faces as the `mtcnn` package and several times as fast.
+"""MTCNN's three networks on LiteRT, with the same faces as the `mtcnn` package in less time.
 
 The networks are converted from the weights in the installed package when they are first needed, and kept in the user's
 cache folder. Thresholds, suppression of overlaps and the boxes' arithmetic are the package's own functions; the
