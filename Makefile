@@ -6,7 +6,7 @@ TOOLS := $(CURDIR)/.cache
 RUNGS := swiftshader lavapipe old_runtime mediapipe browser arm64
 RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
-.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test docs clean $(RUNGS)
+.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test others bench docs clean $(RUNGS)
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
@@ -17,6 +17,7 @@ help:
 	@echo "make android-test compile the Kotlin library and compare its numbers with Python's"
 	@echo "make web          build the browser's page with EAN into build/site"
 	@echo "make web-test     hold the page against Python in a browser; pictures of it go to build/web"
+	@echo "make bench        measure speed and memory beside other packages: results/speed.csv"
 	@echo "make docs         build the documentation's site into build/docs"
 	@echo "make verify-tools fetch what the rungs need: $(RUNGS)"
 
@@ -73,6 +74,13 @@ lint: $(VENV)/ready
 
 results: $(VENV)/ready
 	$(RUN)python benchmarks/run_all.py --data $(DATA)
+
+others:
+	@tools/others.sh $(TOOLS)/others $(PYTHON)
+
+bench: $(VENV)/ready others
+	$(VENV)/bin/python benchmarks/speed.py --fer $(TOOLS)/others/fer/bin/python --deepface $(TOOLS)/others/deepface/bin/python
+	$(VENV)/bin/python benchmarks/readme.py
 
 # a virtual environment of its own: nothing of it is needed to run kerafer
 .venv-docs/ready: tools/docs_requirements.txt

@@ -48,6 +48,7 @@ setup(
         "h5py>=3.10",  # reads Keras 2 weights
         "numpy>=1.26",
         "tqdm>=4.66",
+        "shtab>=1.9",  # `kerafer completion`
     ],
     extras_require={"test": ["pytest>=8", "ruff==0.17.*", "pytest-xdist>=3.6", "jax>=0.7"]},
     entry_points={"console_scripts": ["kerafer = kerafer.cli.main:run"]},

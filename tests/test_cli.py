@@ -235,3 +235,60 @@ def test_version_is_one(capsys):
         main(["--version"])
     assert kerafer.__version__ in capsys.readouterr().out
     assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text()).get("project", {})
+
+
+def test_quiet_prints_errors_alone(capsys, tmp_path, photo):
+    assert main(["list", "--quiet"]) == 0
+    assert main(["predict", str(photo), "--out", str(tmp_path / "out"), "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert (tmp_path / "out" / "photo.annotated.png").exists()
+    assert json_of(capsys, "list", "ean", "--quiet")[0]["name"] == "ean"  # what was asked for is printed
+    assert main(["info", "no_such_model", "--quiet"]) == 2
+    told = capsys.readouterr()
+    assert not told.out
+    assert told.err.count("\n") == 1
+
+
+def test_debug_shows_where_an_error_comes_from():
+    command = [sys.executable, "-m", "kerafer", "info", "no_such_model"]
+    short, long = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=False) for more in ([], ["--debug"])
+    )
+    assert short.returncode == 2
+    assert short.stderr.startswith("kerafer: ValueError: ")
+    assert short.stderr.count("\n") == 1
+    assert long.returncode == 1
+    assert "Traceback (most recent call last)" in long.stderr
+
+
+COMPLETED = """
+eval "$("$0" -m kerafer completion bash)"
+COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMPREPLY=()
+$(complete -p kerafer | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("kerafer ev", {"evaluate"}),
+        ("kerafer export lcn", {"lcnn"}),
+        ("kerafer predict --model shufflenet_v", {"shufflenet_v2"}),
+        ("kerafer train ean --val", {"--validation"}),
+        ("kerafer data ch", {"check"}),
+        ("kerafer predict LIC", {"LICENSE"}),
+    ],
+)
+def test_the_tab_key_completes(typed, expected):
+    command = ["bash", "-c", COMPLETED, sys.executable, *typed.split()]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert expected <= set(ran.stdout.split()), ran.stderr
+    assert all(word.startswith(typed.split()[-1]) for word in ran.stdout.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
+def test_every_shell_gets_a_script(shell, capsys):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("kerafer", "quantize", "efficientface"))

@@ -297,7 +297,7 @@ def test_only_integer_files_are_explained(small, tmp_path):
         (["--recipe", "qat_int9"], "static_int8, qat_int8"),
         (["--recipe", "qat_int8"], "--data"),
         (["--compare", "--recipe", "float32"], "--data"),
-        (["--recipe", "float16", "--debug"], "--debug"),
+        (["--recipe", "float16", "--layers"], "--layers"),
         (["--recipe", "float16", "--epochs", "3", "--plain-loss"], "--epochs, --plain-loss"),
         (["--recipe", "float16", "--keep-float", "stem"], "weight_int8 and static_int8"),
         (["--recipe", "float16", "--validation", "public"], "--data"),

@@ -1,11 +1,16 @@
 """MTCNN on LiteRT finds what the package finds, to the pixel."""
 
+import subprocess
+import sys
+
+import cv2
 import numpy as np
 import pytest
 
 from kerafer.data.samples import portrait
 from kerafer.vision import MTCNNDetector, mtcnn_litert
-from kerafer.vision.mtcnn_litert import LiteRTMTCNN, converted, patches
+from kerafer.vision.mtcnn_litert import LiteRTMTCNN, converted, surest
+from kerafer.vision.sampling import patches, reduced
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +58,41 @@ def test_patches_are_tensorflows(side):
     generator = np.random.default_rng(5)
     image = generator.normal(size=(60, 80, 3)).astype(np.float32)
     corners = generator.uniform(-20, 60, (50, 2))
-    boxes = np.concatenate([np.zeros((50, 1)), corners, corners + generator.uniform(3, 50, (50, 1))], axis=1)
-    relative = boxes[:, [2, 1, 4, 3]] / [60, 80, 60, 80]
+    boxes = np.concatenate([corners, corners + generator.uniform(3, 50, (50, 1))], axis=1)
+    relative = boxes[:, [1, 0, 3, 2]] / [60, 80, 60, 80]
     expected = tf.image.crop_and_resize(image[None], relative, np.zeros(50, int), (side, side)).numpy()
     found = patches(image, boxes, side)
     # a sample on the very edge may be counted in or out
     assert np.mean(np.abs(found - expected) > 1e-3) < 1e-3
+
+
+@pytest.mark.parametrize("size", [(90, 71), (17, 13), (41, 90), (7, 5)])
+def test_reducing_is_opencvs(size):
+    image = np.random.default_rng(4).integers(0, 256, (120, 160, 3)).astype(np.uint8)
+    expected = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(reduced(cv2.integral(image, sdepth=cv2.CV_64F), size), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("of_smaller", "method"), [(False, "union"), (True, "min")])
+def test_overlaps_are_the_packages(of_smaller, method):
+    from mtcnn.utils.bboxes import smart_nms_from_bboxes
+
+    generator = np.random.default_rng(6)
+    corners = generator.uniform(0, 60, (80, 2))
+    boxes = np.column_stack([corners, corners + generator.uniform(10, 40, (80, 2)), generator.permutation(80) / 80])
+    expected = smart_nms_from_bboxes(np.insert(boxes, 0, 0, axis=1), 0.5, method=method)
+    np.testing.assert_allclose(boxes[surest(boxes, 0.5, of_smaller=of_smaller)], expected[:, 1:])
+    assert len(expected) < len(boxes)
+
+
+def test_the_package_and_tensorflow_are_not_loaded():
+    code = (
+        "import sys; from kerafer.data.samples import portrait; from kerafer.vision import MTCNNDetector\n"
+        "print(len(MTCNNDetector(runtime='litert').detect([portrait()])[0]), 'tensorflow' in sys.modules)"
+    )
+    converted()  # which needs both
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1", "False"]
 
 
 def test_converted_networks_are_kept_and_damaged_ones_made_anew(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerafer.cli.common import add_verb, print_json
+from kerafer.cli.common import add_verb, print_json, progress
 
 if TYPE_CHECKING:
     from kerafer.benchmarking import Plan
@@ -68,14 +68,14 @@ def _benchmark(arguments: argparse.Namespace) -> int:
             runs=arguments.runs,
             warmup=arguments.warmup,
             reference=arguments.reference,
-            progress=not arguments.json,
+            progress=progress(arguments),
         )
     else:
         plan = _plan(arguments, files)
         if arguments.log:
             report = read_log(plan, arguments.log, reference=arguments.reference)
         elif arguments.runs_now:
-            report = benchmark_on_phone(plan, reference=arguments.reference, progress=not arguments.json)
+            report = benchmark_on_phone(plan, reference=arguments.reference, progress=progress(arguments))
         else:
             _print_plan(plan, arguments.json)
             return 0

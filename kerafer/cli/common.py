@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_verb(verbs: Any, name: str, summary: str, example: str, run: Any) -> argparse.ArgumentParser:
-    """Add a verb with its help, an example, and `--json`."""
+    """Add a verb with its help, an example, and the arguments that all verbs have."""
     verb = verbs.add_parser(
         name,
         help=summary,
@@ -21,8 +21,15 @@ def add_verb(verbs: Any, name: str, summary: str, example: str, run: Any) -> arg
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("--json", action="store_true", help="print JSON for machines")
+    verb.add_argument("-q", "--quiet", action="store_true", help="no progress, and nothing printed but errors and JSON")
+    verb.add_argument("--debug", action="store_true", help="an error's traceback, and what native libraries say")
     verb.set_defaults(run=run)
     return verb
+
+
+def progress(arguments: argparse.Namespace) -> bool:
+    """Return whether progress is for somebody to see."""
+    return not (arguments.json or arguments.quiet)
 
 
 def add_model(verb: argparse.ArgumentParser, default: str | None = None, *, keras_only: bool = False) -> None:
@@ -112,7 +119,7 @@ def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "drop_black": arguments.drop_black,
         "drop_leaked": arguments.drop_leaked,
         "cache": arguments.cache,
-        "progress": not arguments.json,
+        "progress": progress(arguments),
         **votes,
         **dict(arguments.option),
     }
@@ -170,7 +177,7 @@ def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "size": arguments.size and (arguments.size, arguments.size),
         "resize": arguments.resize and (arguments.resize, arguments.resize),
-        "verbose": 0 if arguments.json else 1,
+        "verbose": int(progress(arguments)),
     }
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from kerafer.cli.common import add_verb, print_json
+from kerafer.cli.common import add_verb, print_json, progress
 
 MOST_WORKERS = 8  # each takes about half a gigabyte
 
@@ -64,7 +64,7 @@ def _align(arguments: argparse.Namespace) -> int:
         format=arguments.format,
         detector=MTCNNDetector(arguments.min_confidence, arguments.min_face, batch=PART),
         workers=workers,
-        progress=not arguments.json,
+        progress=progress(arguments),
     )
     bad = report.unreadable + report.errors
     if arguments.json:

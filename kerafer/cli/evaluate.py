@@ -15,6 +15,7 @@ from kerafer.cli.common import (
     held_out_split,
     model_and_weights,
     print_json,
+    progress,
     read_data,
     reading_options,
 )
@@ -132,7 +133,7 @@ def _predict(arguments: argparse.Namespace, loaded: LoadedModel, data: FaceDatas
 
     from kerafer.evaluation import predict
 
-    found = predict(loaded, data, views=arguments.views, progress=not arguments.json)
+    found = predict(loaded, data, views=arguments.views, progress=progress(arguments))
     return replace(found, subset=Path(arguments.subset).name if arguments.subset else "")
 
 
@@ -254,7 +255,7 @@ def _robustness(arguments: argparse.Namespace) -> int:
         _read_part(arguments),
         corruptions=tuple(arguments.corruption),
         seed=arguments.seed,
-        progress=not arguments.json,
+        progress=progress(arguments),
     )
     written = measured.write(arguments.out)
     if arguments.json:

@@ -6,14 +6,16 @@ The verbs' modules import nothing heavy at their top, so that `kerafer --help` a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kerafer import __version__
 from kerafer.cli import (
     benchmark,
+    completion,
     data,
     demo,
     evaluate,
@@ -29,7 +31,23 @@ from kerafer.cli import (
     video,
 )
 
-VERBS = (models, info, data, train, methods, evaluate, plot, predict, video, quantize, export, verify, benchmark, demo)
+VERBS = (
+    models,
+    info,
+    data,
+    train,
+    methods,
+    evaluate,
+    plot,
+    predict,
+    video,
+    quantize,
+    export,
+    verify,
+    benchmark,
+    demo,
+    completion,
+)
 DESCRIPTION = """Facial-expression models for Android: from a data set to a verified .tflite.
 
   kerafer list                                        the models and their shipped weights
@@ -58,14 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 fine, 1 a check failed, 2 wrong use or bad input."""
     arguments = parser().parse_args(argv)
     try:
-        code = arguments.run(arguments)
+        with _silence() if arguments.quiet and not arguments.json else contextlib.nullcontext():
+            code = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, TypeError, ImportError) as error:
-        if os.environ.get("KERAFER_DEBUG"):
+        if arguments.debug:
             raise
         print(f"kerafer: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
@@ -75,10 +94,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> None:
-    """Run as a command: native libraries' chatter is kept off the screen (KERAFER_DEBUG=1 shows it)."""
-    if not os.environ.get("KERAFER_DEBUG"):
+    """Run as a command: native libraries' chatter is kept off the screen (`--debug` shows it)."""
+    if "--debug" not in sys.argv[1:]:
         _hush()
     sys.exit(main())
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Send what is printed nowhere; errors go to standard error as always."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 def _hush() -> None:

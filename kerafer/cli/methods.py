@@ -13,6 +13,7 @@ from kerafer.cli.common import (
     chosen_recipe,
     print_json,
     print_run,
+    progress,
     training_options,
     training_splits,
 )
@@ -229,7 +230,7 @@ def _sweep_combo(arguments: argparse.Namespace) -> int:
                 verbose=options["verbose"],
             )
             generator = load_model(run.path("best"))
-        made = generate_distributions(generator, data, arguments.cache or out, progress=not arguments.json)
+        made = generate_distributions(generator, data, arguments.cache or out, progress=progress(arguments))
     swept = sweep_combo(
         arguments.model,
         data,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kerafer.cli.common import add_detector, add_model, add_verb, model_and_weights, print_json
+from kerafer.cli.common import add_detector, add_model, add_verb, model_and_weights, print_json, progress
 
 
 def add(verbs: Any) -> None:
@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
         "--out", default="recognized", help="folder for annotated pictures and JSON (default: recognized)"
     )
     verb.add_argument("--no-files", action="store_true", help="write nothing, only print")
-    add_detector(verb, default="mtcnn")
+    add_detector(verb, default="mtcnn_litert")
     verb.add_argument("--min-confidence", type=float, help="of the face detector (default: mtcnn 0.9, blazeface 0.5)")
 
 
@@ -39,7 +39,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     recognizer = Recognizer(model, weights=weights, detector=DETECTORS[arguments.detector](**sure))
     results: list[dict[str, Any]] = []
     failed = 0
-    many = len(arguments.images) > 1 and not arguments.json
+    many = len(arguments.images) > 1 and progress(arguments)
     for name in tqdm(arguments.images, unit="picture", disable=not many):
         try:
             [picture] = recognizer.recognize([name])

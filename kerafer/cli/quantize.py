@@ -14,6 +14,7 @@ from kerafer.cli.common import (
     held_out_split,
     model_and_weights,
     print_json,
+    progress,
     read_data,
 )
 
@@ -65,7 +66,11 @@ def add(verbs: Any) -> None:
         help="leave layers of this name in float, with weight_int8 or static_int8 (repeatable)",
     )
     verb.add_argument("--compare", action="store_true", help="all recipes, or those named, measured beside each other")
-    verb.add_argument("--debug", action="store_true", help="also tell what rounding does to each layer, with a plot")
+    verb.add_argument(
+        "--layers",
+        action="store_true",
+        help="also tell what rounding does to each layer, with a plot; --debug includes it for integer files",
+    )
     add_reading(verb)
 
 
@@ -75,7 +80,9 @@ def _quantize(arguments: argparse.Namespace) -> int:
     recipes = tuple(arguments.recipe or (EXPORT_RECIPES if arguments.compare else ("qat_int8",)))
     chosen = [export_recipe(name) for name in recipes]
     trains = any(recipe.trained for recipe in chosen)
-    _check(arguments, trains, any(recipe.input_type == "uint8" for recipe in chosen))
+    integer = any(recipe.input_type == "uint8" for recipe in chosen)
+    arguments.layers = arguments.layers or (arguments.debug and integer)
+    _check(arguments, trains, integer)
 
     from kerafer.deployment import compare_recipes, explain_rounding, quantize
     from kerafer.exporting.bundle import loaded_source
@@ -93,17 +100,17 @@ def _quantize(arguments: argparse.Namespace) -> int:
         training=_training(arguments) if trains else None,
         keep_float=arguments.keep_float,
         seed=arguments.seed,
-        verbose=0 if arguments.json else 1,
+        verbose=int(progress(arguments)),
     )
     told: dict[str, Any] = {"folder": str(bundle.folder), "card": bundle.card.to_dict()}
     texts, verified = [_listed(bundle)], True
     if arguments.compare:
-        comparison = compare_recipes(bundle, validation, progress=not arguments.json)
+        comparison = compare_recipes(bundle, validation, progress=progress(arguments))
         told["comparison"] = comparison.to_dict()
         verified = all(row.verified for row in comparison.rows)
         texts += ["", comparison.table(), "", f"picture in {bundle.folder / 'comparison.png'}"]
-    if arguments.debug:
-        report = explain_rounding(bundle, loaded, validation, calibration=data, progress=not arguments.json)
+    if arguments.layers:
+        report = explain_rounding(bundle, loaded, validation, calibration=data, progress=progress(arguments))
         told["layers"] = report.to_dict()
         texts += ["", report.table(), "", f"picture in {bundle.folder / 'layers.png'}"]
     if arguments.json:
@@ -120,8 +127,8 @@ def _check(arguments: argparse.Namespace, trains: bool, integer: bool) -> None:
     tuning = [f"--{name.replace('_', '-')}" for name in _TUNING if getattr(arguments, name) not in (None, False, [])]
     if tuning and not trains:
         raise ValueError(f"{', '.join(tuning)} goes with a fine-tuning. Add --recipe qat_int8, or leave it out.")
-    if arguments.debug and not integer:
-        raise ValueError("`--debug` explains integer files. Add --recipe static_int8 or qat_int8.")
+    if arguments.layers and not integer:
+        raise ValueError("`--layers` explains integer files. Add --recipe static_int8 or qat_int8.")
     if arguments.validation and not arguments.data:
         raise ValueError("`--validation` goes with --data. Received: no data")
 
@@ -131,7 +138,7 @@ def _splits(arguments: argparse.Namespace, trains: bool) -> tuple[FaceDataset | 
     if not arguments.data:
         return None, None
     data = read_data(arguments, arguments.data, arguments.split)
-    if not (trains or arguments.compare or arguments.debug or arguments.validation):
+    if not (trains or arguments.compare or arguments.layers or arguments.validation):
         return data, None
     held_out = arguments.validation or held_out_split(arguments, arguments.split)
     return data, read_data(arguments, arguments.data, held_out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kerafer.cli.common import add_data, add_reading, add_verb, held_out_split, print_json, read_data
+from kerafer.cli.common import add_data, add_reading, add_verb, held_out_split, print_json, progress, read_data
 
 
 def add(verbs: Any) -> None:
@@ -42,7 +42,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         data=data,
         rungs=arguments.rungs or DEFAULT_RUNGS,
         require=arguments.require,
-        progress=not arguments.json,
+        progress=progress(arguments),
     )
     if arguments.json:
         print_json(report.to_dict())

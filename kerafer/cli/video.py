@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kerafer.cli.common import add_detector, add_model, add_verb, model_and_weights, print_json
+from kerafer.cli.common import add_detector, add_model, add_verb, model_and_weights, print_json, progress
 
 
 def add(verbs: Any) -> None:
@@ -42,7 +42,7 @@ def _video(arguments: argparse.Namespace) -> int:
         out=arguments.out,
         table=arguments.csv,
         limit=arguments.seconds,
-        progress=not arguments.json,
+        progress=progress(arguments),
     )
     if arguments.plot:
         expression_timeline(report.tracks, report.labels, arguments.plot, f"Expressions in {report.source}")

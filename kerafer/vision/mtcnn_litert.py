@@ -1,8 +1,10 @@
 """MTCNN's three networks on LiteRT, with the same faces as the `mtcnn` package in less time.
 
 The networks are converted from the weights in the installed package when they are first needed, and kept in the user's
-cache folder. Thresholds, suppression of overlaps and the boxes' arithmetic are the package's own functions; the
-pyramid, the patches and the networks run without TensorFlow.
+cache folder; after that neither the package nor TensorFlow is loaded. Thresholds and the boxes' arithmetic are the
+package's, with what makes it slow left out: the first network gives one number for face or not instead of two
+probabilities for each place, which are worked out where there may be a face; a picture is reduced to small sizes
+from its running sums, not pixel by pixel.
 """
 
 from __future__ import annotations
@@ -10,29 +12,41 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from kerafer.files import replacing
 from kerafer.runtime import LiteRTGraph
+from kerafer.vision.sampling import patches, reduced
 
 SIDES = {"pnet": None, "rnet": 24, "onet": 48}
 """The networks and the sides of their inputs; the first takes pictures of any size."""
 
+BATCHES = {"pnet": 1, "rnet": 16, "onet": 4}
+"""What a network takes together. Few patches reach the last."""
+
 # The package's own settings.
+CELL, STRIDE = 12, 2
 SCALE_FACTOR = 0.709
 THRESHOLDS = {"pnet": 0.6, "rnet": 0.7, "onet": 0.8}
 OVERLAPS = {"scale": 0.5, "pnet": 0.7, "rnet": 0.7, "onet": 0.7}
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 
 SHAPES = 32
 """Prepared interpreters of the first network, one for each size; a picture has about ten."""
 
-BATCH = 16
-"""Patches that the other networks take together."""
+LAYOUT = 2
+"""Of the converted files; another one is converted anew."""
+
+FROM_SUMS = 0.2
+"""Sizes below this share of the picture are reduced from its running sums, which is faster there."""
+
+LEVELS = ((np.arange(256) - 127.5) / 128).astype(np.float32)
+"""The networks' value for each of a pixel's."""
 
 
 class LiteRTMTCNN:
@@ -51,9 +65,11 @@ class LiteRTMTCNN:
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
         self._files = converted()
-        self._first: OrderedDict[tuple[int, ...], _Network] = OrderedDict()
+        self._first: OrderedDict[tuple[int, ...], LiteRTGraph] = OrderedDict()
         self._others = {
-            name: _Network(self._files[name], (BATCH, side, side, 3), threads) for name, side in SIDES.items() if side
+            name: _Network(self._files[name], (BATCHES[name], side, side, 3), threads)
+            for name, side in SIDES.items()
+            if side
         }
 
     def detect_faces(self, image: np.ndarray, min_face_size: int = 20) -> list[dict[str, Any]]:
@@ -63,56 +79,47 @@ class LiteRTMTCNN:
             image: (height, width, 3) uint8 RGB.
             min_face_size: smallest side of a face in pixels.
         """
-        from mtcnn.utils import bboxes
-
-        normalized = (image.astype(np.float32) - 127.5) / 128
-        # (n, 6): picture, left, top, right, bottom, confidence
-        boxes = self._proposals(normalized, min_face_size)
-        boxes, _ = self._refined(normalized, boxes, "rnet")
-        boxes = bboxes.resize_to_square(_suppressed(boxes, OVERLAPS["rnet"]))
-        boxes, landmarks = self._refined(normalized, boxes, "onet")
-        boxes = _suppressed(np.concatenate([boxes, landmarks], axis=-1), OVERLAPS["onet"], method="min")
-        boxes = bboxes.limit_bboxes(boxes, images_shapes=np.array([image.shape]), limit_landmarks=False)
-        return bboxes.to_json(boxes, images_count=1, output_as_width_height=True, input_as_width_height=False)[0]
-
-    def _proposals(self, image: np.ndarray, min_face: int) -> np.ndarray:
-        """Return the first network's boxes on all levels of the pyramid."""
         import cv2
-        from mtcnn.utils import bboxes
-        from mtcnn.utils.images import build_scale_pyramid
 
-        found = [np.empty((0, 6))]
+        normalized = cv2.LUT(image, LEVELS)
+        # boxes (n, 5): left, top, right, bottom, confidence
+        boxes = self._proposals(image, normalized, min_face_size)
+        boxes, _ = self._refined(normalized, boxes, "rnet")
+        boxes = squares(boxes[surest(boxes, OVERLAPS["rnet"])])
+        boxes, landmarks = self._refined(normalized, boxes, "onet")
+        kept = surest(boxes, OVERLAPS["onet"], of_smaller=True)
         height, width = image.shape[:2]
-        for scale in build_scale_pyramid(width, height, min_face_size=min_face, scale_factor=SCALE_FACTOR):
-            size = (int(width * scale), int(height * scale))
-            level = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            by_width = self._prepared(level.shape)(level[None])
-            # the package's function takes tensors
-            offsets, scores = (SimpleNamespace(numpy=lambda v=by_width[n]: v) for n in (4, 2))
-            boxes = bboxes.generate_bounding_box(offsets, scores, THRESHOLDS["pnet"])
-            boxes = bboxes.upscale_bboxes(boxes, np.array([scale]))
-            found.append(_suppressed(boxes, OVERLAPS["scale"], initial_sort=False))
-        return bboxes.resize_to_square(_suppressed(np.concatenate(found), OVERLAPS["pnet"]))
+        return [_told(box, points, width, height) for box, points in zip(boxes[kept], landmarks[kept], strict=True)]
+
+    def _proposals(self, image: np.ndarray, normalized: np.ndarray, min_face: int) -> np.ndarray:
+        """Return the first network's boxes on all levels of the pyramid, made square."""
+        found = [np.empty((0, 5))]
+        for scale, level in _pyramid(image, normalized, min_face):
+            [cells] = self._prepared(level.shape)(level[None])  # (1, rows, columns, 4 offsets and the face's margin)
+            boxes = cell_boxes(cells[0], THRESHOLDS["pnet"])
+            boxes[:, :4] /= scale
+            found.append(boxes[surest(boxes, OVERLAPS["scale"])])
+        boxes = np.concatenate(found)
+        return squares(boxes[surest(boxes, OVERLAPS["pnet"])])
 
     def _refined(self, image: np.ndarray, boxes: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the boxes that a network still takes for faces, corrected, and their landmarks (n, 10), if any."""
-        from mtcnn.utils import bboxes
-
+        """Return the boxes that a network still takes for faces, corrected, and their landmarks (n, 5, 2), if any."""
         if not len(boxes):
-            return boxes, np.empty((0, 10))
-        by_width = self._others[name].batched(patches(image, boxes, SIDES[name]))
-        landmarks = by_width.get(10, np.empty((len(boxes), 10)))
-        # (n, 1, 2): sides and corner of each box, for the places within it: first all x, then all y
-        sides, corner = boxes[:, None, 3:5] - boxes[:, None, 1:3] + 1, boxes[:, None, 1:3]
-        landmarks = (landmarks.reshape(-1, 2, 5).swapaxes(1, 2) * sides + corner - 1).swapaxes(1, 2).reshape(-1, 10)
-        boxes = bboxes.adjust_bboxes(bboxes.replace_confidence(boxes, by_width[2]), by_width[4])
-        kept = boxes[:, 5] > THRESHOLDS[name]
-        return boxes[kept], landmarks[kept]
+            return boxes, np.empty((0, 5, 2))
+        by_width = self._others[name](image, boxes)
+        confidence = by_width[2][:, 1]
+        kept = np.flatnonzero(confidence > THRESHOLDS[name])
+        boxes, sides = boxes[kept], boxes[kept, 2:4] - boxes[kept, :2] + 1
+        places = by_width.get(10, np.empty((len(confidence), 10)))[kept]
+        # the network gives first all x, then all y
+        landmarks = places.reshape(-1, 2, 5).swapaxes(1, 2) * sides[:, None] + boxes[:, None, :2] - 1
+        corners = boxes[:, :4] + by_width[4][kept] * np.tile(sides, 2)
+        return np.column_stack([corners, confidence[kept]]), landmarks
 
-    def _prepared(self, shape: tuple[int, ...]) -> _Network:
+    def _prepared(self, shape: tuple[int, ...]) -> LiteRTGraph:
         """Return the first network for pictures of a shape."""
         if shape not in self._first:
-            self._first[shape] = _Network(self._files["pnet"], (1, *shape), self.threads)
+            self._first[shape] = LiteRTGraph(self._files["pnet"], self.threads, (1, *shape))
             while len(self._first) > SHAPES:
                 self._first.popitem(last=False)
         self._first.move_to_end(shape)
@@ -120,73 +127,97 @@ class LiteRTMTCNN:
 
 
 class _Network:
-    """One network, prepared for inputs of one shape."""
+    """A network for patches, prepared for so many at once."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], threads: int) -> None:
         self.graph = LiteRTGraph(path, threads, shape)
 
-    def __call__(self, x: np.ndarray) -> dict[int, np.ndarray]:
-        """Return the outputs by the length of their last axis: 4 offsets, 2 scores, 10 places."""
-        return {output.shape[-1]: output for output in self.graph(x)}
-
-    def batched(self, x: np.ndarray) -> dict[int, np.ndarray]:
-        """Return the outputs for any number of inputs, the last batch filled up with zeros."""
+    def __call__(self, image: np.ndarray, boxes: np.ndarray) -> dict[int, np.ndarray]:
+        """Return the outputs for what any number of boxes hold, by their width: 4 offsets, 2 scores, 10 places."""
         batch = np.zeros(self.graph.shape, np.float32)
         found = []
-        for first in range(0, len(x), len(batch)):
-            part = x[first : first + len(batch)]
-            batch[: len(part)] = part
-            found.append(self(batch))
-        return {width: np.concatenate([one[width] for one in found])[: len(x)] for width in found[0]}
+        # cut when they are needed: small arrays stay in the processor's cache
+        for first in range(0, len(boxes), len(batch)):
+            part = boxes[first : first + len(batch)]
+            batch[: len(part)] = patches(image, part, batch.shape[1])
+            found.append({output.shape[-1]: output for output in self.graph(batch)})
+        return {width: np.concatenate([one[width] for one in found])[: len(boxes)] for width in found[0]}
 
 
-def patches(image: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
-    """Cut boxes out of a picture and resize them, as TensorFlow's `crop_and_resize` does: zero beyond the picture.
+def _pyramid(image: np.ndarray, normalized: np.ndarray, min_face: int) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield scale and picture of each level, the largest first; on each, faces of another size fill a cell."""
+    import cv2
+
+    height, width = image.shape[:2]
+    sums = None
+    for step in range(round(-(np.log(min(width, height) / CELL) / np.log(SCALE_FACTOR) + 1))):
+        scale = CELL / min_face * SCALE_FACTOR**step
+        size = int(width * scale), int(height * scale)
+        if scale >= FROM_SUMS:
+            yield scale, cv2.resize(normalized, size, interpolation=cv2.INTER_AREA)
+        else:
+            sums = cv2.integral(image, sdepth=cv2.CV_64F) if sums is None else sums
+            yield scale, (reduced(sums, size) - np.float32(127.5)) / np.float32(128)
+
+
+def cell_boxes(cells: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the boxes of those places of the first network's output that are likely faces.
 
     Args:
-        image: (height, width, 3) float32.
-        boxes: (n, 5 or more); columns 1 to 4 are left, top, right, bottom.
-        side: of the patches.
+        cells: (rows, columns, 5) float32; four offsets of the corners, and how much a face's logit exceeds the other.
+        threshold: least probability.
 
     Returns:
-        (n, side, side, 3) float32.
+        (n, 5): left, top, right, bottom on this level, and probability.
     """
-    height, width = image.shape[:2]
-    (upper, lower, down, inside_y), (left, right, across, inside_x) = (
-        _samples(boxes[:, low] / length, boxes[:, high] / length, length, side)
-        for low, high, length in ((2, 4, height), (1, 3, width))
-    )
-    flat = image.reshape(-1, 3)
-
-    def taken(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        return flat.take(rows[:, :, None] * width + columns[:, None, :], axis=0)  # (n, side, side, 3)
-
-    across, down = across[:, None, :, None], down[:, :, None, None]
-    top, bottom = taken(upper, left), taken(lower, left)
-    top += (taken(upper, right) - top) * across
-    bottom += (taken(lower, right) - bottom) * across
-    top += (bottom - top) * down
-    if not (inside_y.all() and inside_x.all()):
-        top *= inside_y[:, :, None, None] & inside_x[:, None, :, None]
-    return top
+    likely = np.flatnonzero(cells[..., 4] > np.log(threshold / (1 - threshold)))
+    chosen = cells.reshape(-1, 5)[likely].astype(np.float64)
+    corner = np.stack(np.divmod(likely, cells.shape[1])[::-1], axis=1) * STRIDE + 1.0
+    corners = np.concatenate([corner, corner + CELL - 1], axis=1) + chosen[:, :4] * (CELL - 1)
+    return np.column_stack([corners, 1 / (1 + np.exp(-chosen[:, 4]))])
 
 
-def _samples(start: np.ndarray, end: np.ndarray, length: int, side: int) -> tuple[np.ndarray, ...]:
-    """Return, on one axis, each sample's pixels before and after it (n, side), the latter's share, and if it is in."""
-    start, end, last = np.float32(start)[:, None], np.float32(end)[:, None], np.float32(length - 1)
-    places = start * last + np.arange(side, dtype=np.float32) * ((end - start) * last / np.float32(side - 1))
-    within = np.clip(places, 0, last)
-    before = np.floor(within)
-    return before.astype(np.int32), np.ceil(within).astype(np.int32), within - before, places == within
+def surest(boxes: np.ndarray, overlap: float, *, of_smaller: bool = False) -> np.ndarray:
+    """Return which boxes overlap with no surer one by more than a share, the surest first.
+
+    Args:
+        boxes: (n, 5): left, top, right, bottom, confidence.
+        overlap: the common area's share of the area of both together.
+        of_smaller: its share of the smaller box's area instead.
+
+    Example:
+        >>> surest(np.array([[0, 0, 10, 10, 0.7], [1, 0, 11, 10, 0.9], [30, 0, 40, 10, 0.8]]), 0.5).tolist()
+        [1, 2]
+    """
+    order = boxes[:, 4].argsort()[::-1]
+    left, top, right, bottom = boxes[order, :4].T.astype(np.float32)
+    areas = (right - left) * (bottom - top)
+    common = np.minimum.outer(right, right) - np.maximum.outer(left, left)
+    np.maximum(common, 0, out=common)
+    common *= np.maximum(np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top), 0)
+    whole = np.minimum.outer(areas, areas) if of_smaller else np.add.outer(areas, areas) - common
+    # a box gives way to any that stands before it, even to one that gives way itself
+    return order[~np.triu(common > overlap * whole, 1).any(axis=0)]
 
 
-def _suppressed(boxes: np.ndarray, overlap: float, **options: Any) -> np.ndarray:
-    """Return the surest of overlapping boxes, the surest first, by the package's function."""
-    from mtcnn.utils.bboxes import smart_nms_from_bboxes
+def squares(boxes: np.ndarray) -> np.ndarray:
+    """Return the boxes (n, 5) made square about their middles, by their longer sides."""
+    sides = boxes[:, 2:4] - boxes[:, :2]
+    longer = sides.max(axis=1, keepdims=True)
+    corner = boxes[:, :2] + (sides - longer) / 2
+    return np.concatenate([corner, corner + longer, boxes[:, 4:]], axis=1)
 
-    if not len(boxes):
-        return boxes
-    return smart_nms_from_bboxes(boxes, threshold=overlap, **{"method": "union", "initial_sort": True, **options})
+
+def _told(box: np.ndarray, landmarks: np.ndarray, width: int, height: int) -> dict[str, Any]:
+    """Return a face as the package tells it, within the picture and in whole pixels."""
+    x1, y1, x2, y2 = (float(v) for v in np.clip(box[:4], 0, [width - 1, height - 1, width - 1, height - 1]))
+    return {
+        "box": [round(x1), round(y1), round(x2 - x1), round(y2 - y1)],
+        "keypoints": {
+            name: [round(float(x)), round(float(y))] for name, (x, y) in zip(LANDMARKS, landmarks, strict=True)
+        },
+        "confidence": float(box[4]),
+    }
 
 
 def cache_folder() -> Path:
@@ -200,7 +231,7 @@ def converted() -> dict[str, Path]:
     A folder belongs to one version of the package and of the converter; a file that was changed is made anew.
     """
     folder = cache_folder() / f"mtcnn-{version('mtcnn')}-tensorflow-{version('tensorflow')}"
-    files = {name: folder / (f"{name}-{BATCH}.tflite" if side else f"{name}.tflite") for name, side in SIDES.items()}
+    files = {name: folder / f"{name}-{BATCHES[name]}-{LAYOUT}.tflite" for name in SIDES}
     if not all(_is_whole(path) for path in files.values()):
         for name, content in _convert().items():
             with replacing(files[name]) as temporary:
@@ -230,9 +261,27 @@ def _convert() -> dict[str, bytes]:
     found = {}
     for stage, (name, side) in zip(MTCNN().stages, SIDES.items(), strict=True):
         picture = keras.Input((side, side, 3))
-        model = keras.Model(picture, stage.model.call(picture))
-        signature = [tf.TensorSpec((BATCH if side else 1, side, side, 3), tf.float32)]
+        outputs = stage.model.call(picture) if side else _proposing(stage.model, picture)
+        model = keras.Model(picture, outputs)
+        signature = [tf.TensorSpec((BATCHES[name], side, side, 3), tf.float32)]
         traced = tf.function(lambda x, model=model: model(x), input_signature=signature).get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(traced)])
         found[name] = converter.convert()
     return found
+
+
+def _proposing(network: Any, picture: Any) -> Any:
+    """Return the first network's output (batch, rows, columns, 5): both heads in one convolution, without softmax."""
+    import keras
+
+    x = picture
+    for name in ("conv1", "prelu1", "maxpool1", "conv2", "prelu2", "conv3", "prelu3"):
+        x = getattr(network, name)(x)
+    offsets, scores = (network.conv4_1.get_weights(), network.conv4_2.get_weights())
+    head = keras.layers.Conv2D(5, 1)
+    x = head(x)
+    # softmax of two is the sigmoid of their difference
+    head.set_weights(
+        [np.concatenate([o, s[..., 1:] - s[..., :1]], axis=-1) for o, s in zip(offsets, scores, strict=True)]
+    )
+    return x
