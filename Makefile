@@ -6,7 +6,7 @@ TOOLS := $(CURDIR)/.cache
 RUNGS := swiftshader lavapipe old_runtime mediapipe browser arm64
 RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
-.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test others bench docs clean $(RUNGS)
+.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test others bench notebooks fuzz docs clean $(RUNGS)
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
@@ -18,6 +18,8 @@ help:
 	@echo "make web          build the browser's page with EAN into build/site"
 	@echo "make web-test     hold the page against Python in a browser; pictures of it go to build/web"
 	@echo "make bench        measure speed and memory beside other packages: results/speed.csv"
+	@echo "make notebooks    run every notebook and keep what it draws"
+	@echo "make fuzz         feed 100,000 damaged files to every reader: results/fuzz.csv"
 	@echo "make docs         build the documentation's site into build/docs"
 	@echo "make verify-tools fetch what the rungs need: $(RUNGS)"
 
@@ -81,6 +83,20 @@ others:
 bench: $(VENV)/ready others
 	$(VENV)/bin/python benchmarks/speed.py --fer $(TOOLS)/others/fer/bin/python --deepface $(TOOLS)/others/deepface/bin/python
 	$(VENV)/bin/python benchmarks/readme.py
+
+$(VENV)/notebooks: $(VENV)/ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[notebooks]'
+	@touch $@
+
+notebooks: $(VENV)/notebooks swiftshader
+	$(RUN)python notebooks/run.py
+
+$(VENV)/fuzz: $(VENV)/ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@touch $@
+
+fuzz: $(VENV)/fuzz
+	$(VENV)/bin/python fuzz/run.py --inputs $(or $(INPUTS),100000)
 
 # a virtual environment of its own: nothing of it is needed to run kerafer
 .venv-docs/ready: tools/docs_requirements.txt

@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "kerafer/__init__.py").read_text(), re.MULTILINE).group(1)
 
+NOTEBOOKS = ["nbclient>=0.10", "ipykernel>=6"]
+
 setup(
     name="kerafer",
     version=VERSION,
@@ -50,7 +52,11 @@ setup(
         "tqdm>=4.66",
         "shtab>=1.9",  # `kerafer completion`
     ],
-    extras_require={"test": ["pytest>=8", "ruff==0.17.*", "pytest-xdist>=3.6", "jax>=0.7"]},
+    extras_require={
+        "test": ["pytest>=8", "ruff==0.17.*", "pytest-xdist>=3.6", "jax>=0.7", *NOTEBOOKS],
+        "notebooks": NOTEBOOKS,
+        "fuzz": ["atheris>=3"],
+    },
     entry_points={"console_scripts": ["kerafer = kerafer.cli.main:run"]},
     classifiers=[
         "Development Status :: 4 - Beta",

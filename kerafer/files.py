@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
+import struct
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DAMAGE = (
+    *(ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError, EOFError, OSError, SyntaxError),
+    *(RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What the standard library and numpy raise on damaged bytes."""
 
 
 @contextmanager
@@ -40,6 +58,69 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def exclusively(folder: str | Path) -> Iterator[None]:
+    """Hold a folder for this process alone while the block runs.
+
+    The system lets go of it however the process ends, and nothing lies in the folder for it. Not on Windows, nor on
+    network drives without locks: there nobody is kept out.
+
+    Raises:
+        BlockingIOError: if another process holds it.
+
+    Example:
+        >>> with exclusively("/tmp/kerafer-doc"):
+        ...     _ = Path("/tmp/kerafer-doc/result.txt").write_text("mine")
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise BlockingIOError(
+            f"Another process is writing {folder}. Wait until it has ended, or choose another folder."
+        ) from error
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
+        with suppress(OSError):  # an error before anything was written leaves no folder
+            folder.rmdir()
+
+
+def one_at_a_time(
+    parameter: str, when: Callable[[], bool] = lambda: True
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that holds the folder which a function takes as `parameter` while the function runs.
+
+    Args:
+        parameter: its name.
+        when: whether this process holds it; not where several write one folder together.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def held(*args: P.args, **kwargs: P.kwargs) -> R:
+            folder = signature.bind(*args, **kwargs).arguments[parameter]
+            with exclusively(folder) if when() else nullcontext():
+                return function(*args, **kwargs)
+
+        return held
+
+    return decorate
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
@@ -51,8 +132,27 @@ def read_json(path: str | Path) -> Any:
     """Return the value of a JSON file; the error of a broken one names the file and the place."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not readable JSON: {error}. Write it again or restore it.") from error
+
+
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a `.npz` file, never unpickling anything.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            # numpy gives entries that are no arrays as bytes
+            return {name: np.asarray(archive[name]) for name in archive.files}
+    except FileNotFoundError:
+        raise
+    except DAMAGE as error:
+        raise ValueError(f"{path} is not a readable .npz file: {error}. Is it truncated?") from error
 
 
 def sha256(path: str | Path) -> str:
@@ -67,6 +167,8 @@ def inside(folder: str | Path, name: str) -> Path:
     Raises:
         ValueError: if the path would lie outside `folder`.
     """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"A file name must be a text that is not empty. Received: {name!r}")
     root = Path(folder).resolve()
     path = (root / name).resolve()
     if not path.is_relative_to(root):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerafer.card import FILE_NAME, ModelCard
+from kerafer.files import DAMAGE
 from kerafer.labels import check_labels
 from kerafer.litert.metadata import read_metadata
 from kerafer.preprocess import Preprocessing
@@ -115,7 +116,7 @@ def load_model(
         card = None if labels is not None else ModelCard.read(path.parent)
         try:
             model = keras.models.load_model(path, compile=False, safe_mode=True)
-        except (ValueError, TypeError, OSError, KeyError) as error:
+        except DAMAGE as error:
             raise ValueError(f"{path} is not a Keras model that can be loaded safely: {error}") from error
         if card is None:
             return own_model(model, labels, preprocessing=preprocessing)

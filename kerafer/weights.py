@@ -7,10 +7,6 @@ card, which holds the checksum; nothing is ever downloaded.
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,18 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerafer.files import read_json, replacing, sha256
+from kerafer.files import read_json, read_npz, replacing, sha256
 
 if TYPE_CHECKING:
     import keras
 
 FOLDER = Path(str(files("kerafer"))) / "pretrained"
-
-DAMAGE = (
-    *(ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError, EOFError, OSError, SyntaxError),
-    *(RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
-)
-"""What the standard library and numpy raise on damaged bytes."""
 
 
 def variable_names(model: keras.Model) -> list[str]:
@@ -89,11 +79,7 @@ def load_weights(model: keras.Model, path: str | Path) -> keras.Model:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file {path}. Write one with kerafer.save_weights.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}  # numpy gives other entries as bytes
-    except DAMAGE as error:
-        raise ValueError(f"{path} is not a readable .npz file: {error}. Is it truncated?") from error
+    arrays = read_npz(path)
     names = variable_names(model)
     if set(names) != set(arrays):
         missing, unknown = sorted(set(names) - set(arrays)), sorted(set(arrays) - set(names))

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from kerafer.weights import DAMAGE
+from kerafer.files import DAMAGE
 
 # The class of a storage in a pickle, the name in a .safetensors file, numpy's type
 _TYPES = (

@@ -29,7 +29,7 @@ from kerafer.checkpoints.pickle_stream import (
     interpret,
     label,
 )
-from kerafer.weights import DAMAGE
+from kerafer.files import DAMAGE
 
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "model_state")
 """Where training scripts put the state inside a checkpoint, in the order they are tried."""

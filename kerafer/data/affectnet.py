@@ -33,6 +33,7 @@ from kerafer.data.pictures import Listing, dataset, entries
 from kerafer.data.scanning import fingerprint, kept
 from kerafer.data.stored import ImageFiles, Names
 from kerafer.data.threads import chunks, in_order
+from kerafer.files import DAMAGE
 from kerafer.labels import CANONICAL, ORDERS, to_canonical
 
 SPLITS = ("train", "val")
@@ -211,6 +212,6 @@ def _annotation(path: Path) -> int:
     try:
         # a number, or a text such as "3": both are in use
         value = float(np.load(io.BytesIO(content), allow_pickle=False).item())
-    except (ValueError, TypeError, EOFError):
+    except DAMAGE:
         return MALFORMED
     return int(value) if value in range(len(NUMBERS)) else MALFORMED

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from kerafer.data.dataset import ON_ERROR, FaceDataset, LoadReport
+from kerafer.files import read_npz
 from kerafer.labels import LABELS_7, ORDERS, canonical_name, to_canonical
 
 SIDE = 48
@@ -163,16 +164,17 @@ def _read_npz(path: Path, rows: Rows) -> None:
     parts = [path] if path.is_file() else [p for s in SPLITS if (p := path / f"{s}.npz").is_file()]
     offset = 0
     for part in parts:
-        try:
-            with np.load(part, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{part} is not a readable .npz file: {error}. Is it truncated?") from error
-        images, labels = arrays.get("images"), arrays.get("labels")
-        if images is None or labels is None or images.shape != (len(labels), SIDE, SIDE) or images.dtype != np.uint8:
+        arrays = read_npz(part)
+        images, labels = (arrays.get(name, np.empty(())) for name in ("images", "labels"))
+        count = labels.shape
+        expected = {"images": (*count, SIDE, SIDE), "usage": count, "votes": (*count, len(ORDERS["ferplus"]))}
+        fits = all(arrays[name].shape == shape for name, shape in expected.items() if name in arrays)
+        whole = len(count) == 1 and images.dtype == np.uint8 and labels.dtype.kind in "iu"
+        if not (fits and whole):
             shapes = {k: f"{v.dtype}{v.shape}" for k, v in arrays.items()}
             raise ValueError(
-                f"{part}: expected `images` (n, {SIDE}, {SIDE}) uint8 and `labels` (n,). Received: {shapes}"
+                f"{part}: expected `images` (n, {SIDE}, {SIDE}) uint8 and `labels` (n,) of whole numbers; where there "
+                f"are, `usage` (n,) and `votes` {expected['votes'][1:]} for each image. Received: {shapes}"
             )
         usages = arrays.get("usage")
         if usages is None and part.stem not in SPLITS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from kerafer.data.stored import HASH_BYTES, ImageFiles
 from kerafer.data.threads import chunks, in_order
-from kerafer.files import replacing
+from kerafer.files import read_npz, replacing
 
 READABLE, GRAY, BLACK = 1, 2, 4
 _VERSION = b"kerafer scan 1"
@@ -108,9 +107,8 @@ def kept(
         return make()
     path = Path(cache) / f"{kind}-{key()}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # not there, or damaged: a cache is made again
+        return read_npz(path)
+    except (OSError, ValueError):  # not there, or damaged: a cache is made again
         arrays = make()
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)

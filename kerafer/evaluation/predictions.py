@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from kerafer.data.dataset import FaceDataset
 from kerafer.evaluation.subsets import read_subset
-from kerafer.files import replacing
-from kerafer.weights import DAMAGE
+from kerafer.files import DAMAGE, replacing
 
 if TYPE_CHECKING:
     from kerafer.loading import LoadedModel

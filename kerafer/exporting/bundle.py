@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -260,15 +261,24 @@ def read_golden(bundle: Bundle) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     from kerafer.files import inside, read_json
 
     golden = read_json(bundle.folder / GOLDEN_FILE)
+    path = bundle.folder / GOLDEN_FILE
     if not isinstance(golden, dict) or not {"inputs", "shape", "outputs"} <= set(golden):
-        raise ValueError(f"{bundle.folder / GOLDEN_FILE} must name inputs, shape and outputs. Export the bundle again.")
-    raw = np.fromfile(inside(bundle.folder, golden["inputs"]), np.uint8)
-    if raw.size != np.prod(golden["shape"]):
-        raise ValueError(
-            f"{golden['inputs']} must hold {golden['shape']} bytes. Received: {raw.size}. Export the bundle again."
-        )
-    outputs = {name: np.array(rows, np.float32) for name, rows in golden["outputs"].items()}
-    return raw.reshape(golden["shape"]), outputs
+        raise ValueError(f"{path} must name inputs, shape and outputs. Export the bundle again.")
+    shape, rows = golden["shape"], golden["outputs"]
+    if not (isinstance(shape, list) and len(shape) == 4 and all(type(side) is int and side > 0 for side in shape)):
+        raise ValueError(f"{path} must give `shape` as four sizes. Received: {shape!r}. Export the bundle again.")
+    raw = np.frombuffer(inside(bundle.folder, golden["inputs"]).read_bytes(), np.uint8)
+    if raw.size != prod(shape):
+        raise ValueError(f"{golden['inputs']} must hold {shape} bytes. Received: {raw.size}. Export the bundle again.")
+    expected = (shape[0], len(bundle.card.labels))
+    try:
+        outputs = {name: np.array(values, np.float32) for name, values in rows.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} must give numbers as `outputs` of each file: {error}.") from error
+    wrong = {name: values.shape for name, values in outputs.items() if values.shape != expected}
+    if wrong:
+        raise ValueError(f"{path} must give `outputs` of shape {expected}. Received: {wrong}. Export the bundle again.")
+    return raw.reshape(shape), outputs
 
 
 def check_target(out: Path, overwrite: bool) -> None:

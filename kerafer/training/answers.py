@@ -9,9 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from kerafer.data.pipeline import TrainingBatches
-from kerafer.files import replacing
+from kerafer.files import DAMAGE, replacing
 from kerafer.training.learner import Teacher
-from kerafer.weights import DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 
 from kerafer.data.pipeline import EvaluationBatches, TrainingBatches
-from kerafer.files import replacing
+from kerafer.files import read_npz, replacing
 from kerafer.training.learner import Learner
 
 STATE_FILE = "state.npz"
@@ -154,10 +153,9 @@ class ResumableState(keras.callbacks.Callback):
         if not path.is_file():
             return 0
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                self._saved = {name: archive[name] for name in archive.files}
+            self._saved = read_npz(path)
             self.history = json.loads(str(self._saved["history"]))
-        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError) as error:
             raise ValueError(f"{path} is damaged ({error}). Remove the folder to train from the beginning.") from error
         return len(self.history)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from kerafer.data.dataset import FaceDataset
 from kerafer.evaluation import predict_dataset
-from kerafer.files import replacing
+from kerafer.files import read_npz, replacing
 from kerafer.loading import LoadedModel
 from kerafer.runtime import KerasRunner
 from kerafer.training import hosts
@@ -138,9 +137,8 @@ def generate_distributions(
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            values = archive["values"]
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        values = read_npz(path)["values"]
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}). Remove it, and it is made again.") from error
     if values.shape != shape:
         raise ValueError(f"{path} must hold {shape} values. Received: {values.shape}. Remove it, to make it again.")

@@ -14,7 +14,7 @@ import keras
 from kerafer.card import ModelCard
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.pipeline import EvaluationBatches, TrainingBatches
-from kerafer.files import replacing, sha256, write_json
+from kerafer.files import one_at_a_time, replacing, sha256, write_json
 from kerafer.layers import fold_luma, with_rgb_input
 from kerafer.loading import LoadedModel
 from kerafer.plots import training_curves
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 
+@one_at_a_time("out", when=lambda: hosts.part()[0] == 0)
 def train(
     name: str,
     data: FaceDataset,

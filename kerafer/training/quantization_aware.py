@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.pipeline import TrainingBatches
-from kerafer.files import replacing, write_json
+from kerafer.files import one_at_a_time, read_npz, replacing, write_json
 from kerafer.layers import with_camera_input
 from kerafer.loading import LoadedModel
 from kerafer.plots import training_curves
@@ -42,7 +42,6 @@ from kerafer.training.record import (
     versions,
     weights_checksum,
 )
-from kerafer.weights import DAMAGE
 
 RANGE_BATCHES = 16
 """Batches that are shown before the first step, so that the ranges of activations are known."""
@@ -51,6 +50,7 @@ _PACKAGES = ("tf_keras", "tensorflow-model-optimization")  # what trains here, b
 _LOSSES = ("distillation", "cross_entropy")
 
 
+@one_at_a_time("out")
 def fine_tune(
     source: LoadedModel,
     data: FaceDataset,
@@ -295,10 +295,10 @@ def _load(folder: Path, variables: Sequence[Any]) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            history = json.loads(str(archive["history"]))
-            values = [archive[f"variable_{i}"] for i in range(len(variables))]
-    except DAMAGE as error:
+        arrays = read_npz(path)
+        history = json.loads(str(arrays["history"]))
+        values = [arrays[f"variable_{i}"] for i in range(len(variables))]
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}). Remove the folder to start from the beginning.") from error
     if any(tuple(value.shape) != tuple(variable.shape) for value, variable in zip(values, variables, strict=True)):
         raise ValueError(f"{path} belongs to another model. Name the model that was fine-tuned, or another folder.")

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from kerafer.data.align.faces import CHOICES, FORMATS, NO_FACE, Job
 from kerafer.data.align.folder import AlignedFolder, outputs, pictures
 from kerafer.data.threads import chunks
+from kerafer.files import one_at_a_time
 from kerafer.preprocess import Preprocessing
 from kerafer.vision.detect import FaceDetector, MTCNNDetector
 
@@ -62,6 +63,7 @@ class AlignReport:
         return {**asdict(self), "folder": str(self.folder), "problems": list(self.problems)}
 
 
+@one_at_a_time("dst")
 def align_faces(
     src: str | Path,
     dst: str | Path,

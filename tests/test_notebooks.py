@@ -1,0 +1,32 @@
+"""Every notebook runs from top to bottom, and shows what it says it shows."""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs(path):
+    command = [sys.executable, str(ROOT / "notebooks" / "run.py"), path.stem, "--check"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_kept_and_name_no_machine(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))  # run in order, nothing left out
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert any("image/png" in output.get("data", {}) for output in outputs) or path.stem.startswith("05")
+    text = nbformat.writes(notebook)
+    assert "/tmp/" not in text
+    assert "/home/" not in text
+    assert path.stat().st_size < 500_000
