@@ -53,7 +53,7 @@ setup(
         "shtab>=1.9",  # `kerafer completion`
     ],
     extras_require={
-        "test": ["pytest>=8", "ruff==0.17.*", "pytest-xdist>=3.6", "jax>=0.7", *NOTEBOOKS],
+        "test": ["pytest>=8", "ruff==0.17.*", "pytest-xdist>=3.6", "jax>=0.7", "hypothesis>=6.100", *NOTEBOOKS],
         "notebooks": NOTEBOOKS,
         "fuzz": ["atheris>=3"],
     },
