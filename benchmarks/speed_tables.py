@@ -124,8 +124,8 @@ def networks() -> str:
     return table(heads, lines) + (
         "\n\nfloat32 `.tflite` with drawn weights in LiteRT, 1 thread, taking turns, each in a process of its own. "
         f'Memory is what the process takes at most beyond the {empty:.0f} MB of one without a network. "In the paper": '
-        "the ratio of latencies that EAN's Table 5 prints, on a CPU that it does not name. LCNN's paper (Tables 4 and 5) "
-        "prints shares of a computer's CPU and memory that it does not name either."
+        "the ratio of latencies that EAN's Table 5 prints, on a CPU that it does not name. LCNN's paper (Tables 4 and "
+        "5) prints shares of a computer's CPU and memory that it does not name either."
     )
 
 
