@@ -78,7 +78,9 @@ def test_names_with_spaces_and_other_alphabets(tmp_path, capsys):
     arguments = ["--recipe", "ean_paper", "--epochs", "1", "--batch-size", "7", "--out", str(folder / "run")]
     assert main(["train", "ean", "--data", f"fer2013:{csv}", *arguments]) == 0
     assert main(["evaluate", str(folder / "run"), "--data", f"fer2013:{csv}", "--split", "public"]) == 0
-    assert ODD in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert ODD in told
+    assert "\x1b" not in told  # colours are for terminals
 
 
 @pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="needs a folder that not even root may write to")

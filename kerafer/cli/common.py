@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,8 +29,15 @@ def add_verb(verbs: Any, name: str, summary: str, example: str, run: Any) -> arg
 
 
 def progress(arguments: argparse.Namespace) -> bool:
-    """Return whether progress is for somebody to see."""
-    return not (arguments.json or arguments.quiet)
+    """Return whether progress bars are for somebody to see: on a terminal, unless told otherwise."""
+    return not (arguments.json or arguments.quiet) and sys.stderr.isatty()
+
+
+def verbosity(arguments: argparse.Namespace) -> int:
+    """Return how Keras tells of a training: a bar on a terminal, a line an epoch in a log, or nothing."""
+    if arguments.json or arguments.quiet:
+        return 0
+    return 1 if sys.stdout.isatty() else 2
 
 
 def add_model(verb: argparse.ArgumentParser, default: str | None = None, *, keras_only: bool = False) -> None:
@@ -177,7 +185,7 @@ def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "size": arguments.size and (arguments.size, arguments.size),
         "resize": arguments.resize and (arguments.resize, arguments.resize),
-        "verbose": int(progress(arguments)),
+        "verbose": verbosity(arguments),
     }
 
 
@@ -216,8 +224,6 @@ def print_run(run: TrainingRun, validation: str, images: int) -> None:
 
 def read_data(arguments: argparse.Namespace, source: str, split: str) -> FaceDataset:
     """Read a split as the arguments of `add_reading` say, and tell what was left out."""
-    import sys
-
     from kerafer.data.dataset import load_data
 
     data = load_data(source, split, **reading_options(arguments))

@@ -16,6 +16,7 @@ from kerafer.cli.common import (
     print_json,
     progress,
     read_data,
+    verbosity,
 )
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _quantize(arguments: argparse.Namespace) -> int:
         training=_training(arguments) if trains else None,
         keep_float=arguments.keep_float,
         seed=arguments.seed,
-        verbose=int(progress(arguments)),
+        verbose=verbosity(arguments),
     )
     told: dict[str, Any] = {"folder": str(bundle.folder), "card": bundle.card.to_dict()}
     texts, verified = [_listed(bundle)], True

@@ -14,9 +14,9 @@ from kerafer.cli.common import (
     chosen_recipe,
     print_json,
     print_run,
-    progress,
     training_options,
     training_splits,
+    verbosity,
 )
 
 
@@ -81,7 +81,7 @@ def _follow(arguments: argparse.Namespace) -> int:
     own = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate")}
     changes = {**parse_changes(arguments.set), **{k: v for k, v in own.items() if v is not None}}
     data, validation = training_splits(arguments, plan.model)
-    options = {"seed": arguments.seed, "verbose": int(progress(arguments))}
+    options = {"seed": arguments.seed, "verbose": verbosity(arguments)}
     out = Path(arguments.out or f"runs/best-{arguments.seed}")
     run = run_plan(plan.changed(**changes), data, validation, out, **options)
     tuning = recipe("qat", **{k: v for k, v in changes.items() if k in ("epochs", "batch_size")})

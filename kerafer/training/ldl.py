@@ -115,7 +115,7 @@ def train_with_distributions(
             verbose=verbose,
         )
         generator = load_model(trained.path("best"))
-    made = generate_distributions(generator, data, cache or out, progress=bool(verbose))
+    made = generate_distributions(generator, data, cache or out, progress=verbose == 1)
     student = train(
         name,
         data,

@@ -207,7 +207,7 @@ def train(
         card.write(out)
     if done < recipe.epochs:
         if teachers and recipe.cycle:
-            batches.answer(kept_answers(model.teacher, batches, recipe.epochs, out, progress=verbose > 0))
+            batches.answer(kept_answers(model.teacher, batches, recipe.epochs, out, progress=verbose == 1))
         first = done * len(batches)
         model.fit(
             batches.to_tf(first) if ON_TENSORFLOW else batches.generator(first),
