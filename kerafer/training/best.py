@@ -1,9 +1,10 @@
 """Our own plans, by name: how better weights are trained (results/experiments.csv tells what led to them).
 
 Three teachers that differ: two EANs three times as wide, which learn from pictures that are turned and shifted, one of
-them with parts covered, and a plain EAN. The mean of their probabilities is more accurate than each. Everything else
-learns from that mean and from the labels. FER+ votes do not help to predict FER2013's own labels. Networks that halve
-their maps twice before the first block learn slowly from few pixels: they start at 64, and go on at 96.
+them with parts covered, and a plain EAN. The mean of their probabilities is more accurate than each. FER+ votes do not
+help to predict FER2013's own labels. Networks that halve their maps twice before the first block learn slowly from few
+pixels: EfficientFace and LFER-LDL start at 64, go on at 96, where they become better than their teachers, and then
+learn once more from all five. EAN and LCNN learn from the mean of the three and of these two.
 
 No shipped weights come from these plans yet.
 """
@@ -37,14 +38,14 @@ _TEACHERS = (
     ),
     Stage("teacher-3", "ean", recipe("cosine"), seed=1),
 )
-_NAMES = tuple(stage.name for stage in _TEACHERS)
+_FIRST = tuple(stage.name for stage in _TEACHERS)
 
 _STUDENT = replace(
     recipe("cosine"),
     name="student",
-    source="Ours: a network taught by several others, which are asked once about each of 20 views of a picture.",
-    epochs=160,
-    cycle=20,
+    source="Ours: a network taught by several others, which are asked once about each of 12 views of a picture.",
+    epochs=150,
+    cycle=12,
     loss="distillation",
     alpha=0.7,
     temperature=2.0,
@@ -61,18 +62,28 @@ _COARSE = replace(
     augmentation=(*VARIED, "cutout"),
 )
 _FINE = replace(_STUDENT, name="student_fine", epochs=30, warmup_epochs=1, cycle=14, weight_decay=1e-3)
+_FINAL = replace(_FINE, name="student_final", epochs=38, alpha=0.9, augmentation=(*VARIED, "cutout"))
+
+_LARGE = tuple(
+    stage
+    for model, seed in (("lfer", 11), ("efficientface", 12))
+    for stage in (
+        Stage(f"{model}-64", model, _COARSE, size=64, resize=70, seed=seed, teachers=_FIRST[:2]),
+        Stage(f"{model}-96", model, _FINE, size=96, resize=104, seed=21, teachers=_FIRST, initial=f"{model}-64"),
+    )
+)
+_ALL = (*_FIRST, "lfer-96", "efficientface-96")
+
+
+def _best(model: str) -> Stage:
+    """Return the last stage of one of the large networks."""
+    return Stage(model, model, _FINAL, size=96, resize=104, seed=31, teachers=_ALL, initial=f"{model}-96")
 
 
 def _small(stage: Stage) -> tuple[Stage, ...]:
-    """Return the teachers' stages and a small student's."""
-    return (*_TEACHERS, replace(stage, seed=3, teachers=_NAMES))
-
-
-def _large(model: str, coarse_seed: int) -> tuple[Stage, ...]:
-    """Return the teachers' stages, and those of a network of the ShuffleNet family: 64 pixels, then 96."""
-    coarse = Stage(f"{model}-64", model, _COARSE, size=64, resize=70, seed=coarse_seed, teachers=_NAMES[:2])
-    fine = Stage(model, model, _FINE, size=96, resize=104, seed=21, teachers=_NAMES, initial=coarse.name)
-    return (*_TEACHERS, coarse, fine)
+    """Return all teachers' stages and a small student's, which learns from the large networks' last stages."""
+    names = (*_FIRST, "lfer", "efficientface")
+    return (*_TEACHERS, *_LARGE, _best("lfer"), _best("efficientface"), replace(stage, seed=3, teachers=names))
 
 
 PLANS: dict[str, Plan] = {
@@ -80,19 +91,23 @@ PLANS: dict[str, Plan] = {
     for plan in (
         Plan(
             "ean_best",
-            "EAN, taught by three EANs, two of them three times as wide.",
+            "EAN, taught by three EANs, two of them three times as wide, by LFER-LDL and by EfficientFace.",
             _small(Stage("ean", "ean", _STUDENT)),
         ),
         Plan(
             "lcnn_best",
-            "LCNN, taught by three EANs, on crops of 48 from 52 pixels.",
+            "LCNN, taught by the same, on crops of 48 from 52 pixels.",
             _small(Stage("lcnn", "lcnn", _STUDENT, size=48, resize=52)),
         ),
         Plan(
             "efficientface_best",
-            "EfficientFace at 96 pixels, taught by three EANs; it starts at 64 pixels.",
-            _large("efficientface", 12),
+            "EfficientFace at 96 pixels, which starts at 64, taught by three EANs, then by itself and LFER-LDL too.",
+            (*_TEACHERS, *_LARGE, _best("efficientface")),
         ),
-        Plan("lfer_best", "LFER-LDL at 96 pixels, taught by three EANs; it starts at 64 pixels.", _large("lfer", 11)),
+        Plan(
+            "lfer_best",
+            "LFER-LDL at 96 pixels, which starts at 64, taught by three EANs, then by itself and EfficientFace too.",
+            (*_TEACHERS, *_LARGE, _best("lfer")),
+        ),
     )
 }
