@@ -13,6 +13,7 @@ PAGES = {
     "README.md": "index.md",
     "android_export/README.md": "android_export.md",
     "web/README.md": "web.md",
+    "notebooks/README.md": "notebooks.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "LICENSES/weights-and-data.md": "licences.md",
