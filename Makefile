@@ -65,7 +65,7 @@ test: $(VENV)/ready
 	@$(MAKE) --no-print-directory test-run
 
 test-run: lint
-	KERAFER_REQUIRE_RUNGS=1 $(RUN)python -m pytest -n 2
+	KERAFER_REQUIRE_RUNGS=1 $(RUN)python -m pytest -n 2 --durations=15
 
 quick: $(VENV)/ready
 	$(RUN)python -m pytest -n 2 -m "not slow"
