@@ -8,8 +8,8 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LONG = ("03_distributions_and_transfer", "04_quantization")
-"""They train several networks each, which takes minutes: `make notebooks` runs them, not every test run."""
+LONG = ("02_your_own_folder", "03_distributions_and_transfer", "04_quantization")
+"""They train networks, which takes minutes: `make notebooks` runs them, not every test run."""
 
 
 @pytest.mark.slow
