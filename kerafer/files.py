@@ -73,6 +73,7 @@ def exclusively(folder: str | Path) -> Iterator[None]:
         ...     _ = Path("/tmp/kerafer-doc/result.txt").write_text("mine")
     """
     folder = Path(folder)
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
@@ -93,8 +94,9 @@ def exclusively(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-        with suppress(OSError):  # an error before anything was written leaves no folder
-            folder.rmdir()
+        if is_new:
+            with suppress(OSError):  # an error before anything was written leaves no folder
+                folder.rmdir()
 
 
 def one_at_a_time(

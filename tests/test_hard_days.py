@@ -174,3 +174,7 @@ def test_a_held_folder_is_free_again_and_an_empty_one_goes(tmp_path):
         with exclusively(folder):
             assert folder.is_dir()
         assert not folder.exists()
+    folder.mkdir()
+    with exclusively(folder):
+        pass
+    assert folder.is_dir()  # it was there before
