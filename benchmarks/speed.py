@@ -5,7 +5,7 @@
 Each system runs in a process of its own with as many CPUs and threads as the others, and they take turns: a slow moment
 of the machine meets all. Only ratios mean anything elsewhere, and nothing here tells a phone's speed. Pictures and the
 video, 640x480, are made of matplotlib's sample portrait; `--photo` adds your own. The files' part measures the networks
-of paper 004's Table 5 and paper 003's Tables 3 to 5 as `.tflite` files: latency, and the memory of a process with each.
+of EAN's Table 5 and LCNN's Tables 3 to 5 as `.tflite` files: latency, and the memory of a process with each.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class System:
     def __init__(self, name: str, threads: int, python: str, model: str) -> None:
         self.name = name
         command = [python, str(HERE / "speed_systems.py"), name, "--threads", str(threads), "--model", model]
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a pipe that nobody reads would fill up
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )
         self.version = self._answer()["version"]
         self.peak: float | None = None
@@ -87,7 +88,8 @@ class System:
     def _answer(self) -> dict[str, Any]:
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended: {self.process.stderr.read()[-2000:]}")
+            self.errors.seek(0)
+            raise RuntimeError(f"{self.name} ended: {self.errors.read()[-2000:]}")
         return json.loads(line)
 
 

@@ -16,9 +16,46 @@ from PIL import Image
 import kerafer
 from kerafer.cli.main import main
 from kerafer.data.samples import portrait, write_synthetic_csv
+from kerafer.exporting import Bundle
+from kerafer.exporting.bundle import read_golden
 from kerafer.files import exclusively
 from kerafer.images import read_image
 from kerafer.vision import BlazeFaceDetector, MTCNNDetector
+
+
+def damaged(path, old, new):
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+
+
+def test_a_damaged_archive_of_pictures_is_named(tmp_path):
+    path = tmp_path / "train.npz"
+    np.savez(path, images=np.zeros((2, 48, 48), np.uint8), labels=np.arange(2))
+    damaged(path, b"PK\x01\x02", b"PK\x01\x03")
+    with pytest.raises(ValueError, match=r"train\.npz is not a readable"):
+        kerafer.load_data(f"fer2013:{path}")
+    np.savez(path, images=np.zeros((2, 48, 48), np.uint8), labels=np.array(["a", "b"]))
+    with pytest.raises(ValueError, match="whole numbers"):
+        kerafer.load_data(f"fer2013:{path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("golden.json", b'"inputs": "', b'"inputs": 3, "x": "'),
+        ("golden.json", b'"shape": [', b'"shape": ["a", '),
+        ("golden.json", b'"outputs": {', b'"outputs": {"x": null, '),
+        ("model.keras", b"model.weights.h5", b"model.weights.h6"),
+    ],
+)
+def test_a_damaged_bundle_is_refused(name, old, new, bundle_folder, tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle_folder, folder)
+    damaged(folder / name, old, new)
+    with pytest.raises(ValueError, match=name.replace(".", r"\.") + "|file name must be a text"):
+        read_golden(Bundle.open(folder)) if name == "golden.json" else kerafer.load_model(folder)
+
 
 ODD = "Überraschung 表情 (1) 'x' &"
 
