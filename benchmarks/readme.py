@@ -14,7 +14,7 @@ from typing import Any
 
 from common import read_table, table
 from ladder_table import ladder
-from weights_tables import accuracy, experiments
+from weights_tables import accuracy, cards, experiments, limits, targets
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -298,7 +298,7 @@ DOCUMENTS = {
         **{f"counts-{name}": partial(figures, name) for name in (*SYSTEMS, "comparisons")},
         "same-ruler": same_ruler,
     },
-    "docs/weights.md": {"experiments": experiments},
+    "docs/weights.md": {"targets": targets, "limits": limits, "cards": cards, "experiments": experiments},
 }
 
 

@@ -3,9 +3,9 @@
     make verify
     python benchmarks/verify_zoo.py ean lcnn --rungs cpu,gpu_float32
 
-EAN is verified with its shipped weights. The other models have none yet: they get stand-in weights, under which
-numbers can be compared but accuracy means nothing, and rounding may cost ten times as much. Rows are written as they
-come; a model that is in the file already is not measured again.
+Models with shipped weights are verified with these. The others get stand-in weights, under which numbers can be
+compared but accuracy means nothing, and rounding may cost ten times as much. Rows are written as they come; a model
+that is in the file already is not measured again without --again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
-"""Tables of accuracy and of the trainings that were tried, for `readme.py`."""
+"""Tables of accuracy, cards of the shipped weights, ablations and experiments, for `readme.py`."""
 
 from __future__ import annotations
 
-from common import read_table, table
+from typing import Any
+
+from common import ROOT, read_table, table
+
+from kerafer.files import read_json
 
 
 def accuracy() -> str:
@@ -30,6 +34,124 @@ def accuracy() -> str:
         "input. From `results/accuracy.csv`; [docs/weights.md](docs/weights.md) tells what was tried to better it."
     )
     return f"{table(heads, lines)}\n\n{foot}"
+
+
+TARGETS = {
+    "ean": (0.66, 0.68, 0.695),
+    "lcnn": (0.66, 0.68, 0.695),
+    "efficientface": (0.685, 0.71, 0.72),
+    "lfer": (0.685, 0.71, 0.72),
+}
+"""By model: accuracy in one crop at least, in one crop hoped for, in ten crops hoped for; set before training began."""
+
+
+def targets() -> str:
+    """Return what was aimed at beside what came out, floats and integers."""
+    found = {(row["model"], row["weights"], row["views"]): float(row["accuracy"]) for row in read_table("accuracy")}
+    lines = []
+    for model, (least, hoped, hoped_ten) in TARGETS.items():
+        one, ten, whole = (
+            found.get((model, weights, views))
+            for weights, views in (("fer2013", "center"), ("fer2013", "ten_crop"), ("fer2013_qat_int8", "center"))
+        )
+        if one is None or ten is None or whole is None:
+            lines.append([f"`{model}`", f"{least:.3f} / {hoped:.3f}", "no weights yet", f"{hoped_ten:.3f}", "-", "-"])
+            continue
+        verdict = "reached" if one >= hoped else "enough" if one >= least else f"{100 * (least - one):.2f} points short"
+        lines.append(
+            [
+                f"`{model}`",
+                f"{least:.3f} / {hoped:.3f}",
+                f"{one:.4f}: {verdict}",
+                f"{hoped_ten:.3f}",
+                f"{ten:.4f}",
+                f"{100 * (whole - one):+.2f} points",
+            ]
+        )
+    heads = ["FER2013 PublicTest", "one crop: at least / hoped for", "here", "ten crops: hoped for", "here", "integers"]
+    return table(heads, lines)
+
+
+def cards() -> str:
+    """Return a section for each set of shipped weights."""
+    found = sorted((ROOT / "kerafer" / "pretrained").glob("*.json"))
+    return "\n\n".join(_card(path.stem, read_json(path)) for path in found)
+
+
+def _card(name: str, card: dict[str, Any]) -> str:
+    training, measured = card["training"], card["results"][0]
+    contract = card["preprocessing"]
+    recipe = training["recipe"]
+    how = f"plan `{training['plan']}`" if training.get("plan") else f"recipe `{recipe['name']}`"
+    low, high = measured["intervals"]["accuracy"]
+    data = training["data"]["training"]
+    facts = [
+        f"{card['title']}, {card['parameters']:,} trainable parameters; input {contract['size'][0]}x"
+        f"{contract['size'][1]}, cut from the middle of a face of {contract['resize'][0]}x{contract['resize'][1]}.",
+        f"Trained on {data['name']} {data['split']} ({data['images']:,} images, SHA-256 `{data['sha256'][:16]}`), seed "
+        f"{training['seed']}, {how}, epoch {training['epoch']:.0f} of {recipe['epochs']}, {training['chosen']}.",
+        f"On {measured['data']} {measured['split']}, {measured['images']:,} images, one centre crop: accuracy "
+        f"**{measured['accuracy']:.4f}** (95 %: {low:.4f} to {high:.4f}), leak-free "
+        f"{measured['leak_free_accuracy']:.4f}; mean recall of the classes {measured['balanced_accuracy']:.4f}, macro "
+        f"F1 {measured['macro_f1']:.4f}; expected calibration error {measured['calibration_error']:.4f}, loss "
+        f"{measured['loss']:.4f}.",
+    ]
+    for ten in card["results"][1:]:
+        facts.append(f"Ten crops: {ten['accuracy']:.4f}, leak-free {ten['leak_free_accuracy']:.4f}.")
+    for file, entry in card["files"].items():
+        one = entry["results"][0]
+        facts.append(
+            f"`{file}`, {entry['bytes']:,} bytes: {one['accuracy']:.4f}, leak-free {one['leak_free_accuracy']:.4f}."
+        )
+    classes = [
+        [label, f"{measured['support'][label]:,}", f"{measured['recall'][label]:.3f}"]
+        + [f"{measured[kind][label]:.3f}" if label in measured[kind] else "-" for kind in ("precision", "f1")]
+        for label in card["labels"]
+    ]
+    lines = [
+        f"### {card['model']}, {card['weights']}",
+        "\n".join(f"- {fact}" for fact in facts),
+        table(["class", "images", "recall", "precision", "F1"], classes),
+        f"![Confusion of {name}](weights/{name}-confusion.png) ![Calibration of {name}]"
+        f"(weights/{name}-calibration.png)",
+    ]
+    return "\n\n".join(lines)
+
+
+def limits() -> str:
+    """Return the limits and licences that all cards say."""
+    found = [read_json(path) for path in sorted((ROOT / "kerafer" / "pretrained").glob("*.json"))]
+    common = [note for note in found[0]["notes"] if all(note in card["notes"] for card in found)]
+    licences = [f"{what}: {text}." for what, text in found[0]["licences"].items()]
+    return "\n".join(f"- {line}" for line in [*common, *licences])
+
+
+def ablations() -> str:
+    """Return the papers' ablations beside ours."""
+    measured = read_json(ROOT / "results" / "ablations.json")
+    parts = []
+    for one in measured["tables"]:
+        lines = [
+            [
+                row["what"],
+                f"{row['parameters']:,}",
+                f"{row['accuracy_mean']:.4f}",
+                f"{100 * (row['accuracy_mean'] - one['rows'][0]['accuracy_mean']):+.2f}",
+                f"{row['printed_rafdb']:.2f}" if row["printed_rafdb"] else "-",
+                f"{row['printed_rafdb'] - one['rows'][0]['printed_rafdb']:+.2f}" if row["printed_rafdb"] else "-",
+            ]
+            for row in one["rows"]
+        ]
+        heads = ["parts", "parameters", "FER2013 here", "gain", "paper, RAF-DB", "its gain"]
+        parts.append(f"**{one['title']}**\n\n{table(heads, lines)}")
+    seeds = len(measured["seeds"])
+    head = (
+        f"FER2013, {measured['epochs']} epochs a training with the recipe `{measured['recipe']['name']}`, "
+        f"{seeds} seed{'s'[: seeds > 1]}, the last epoch measured on PublicTest ({measured['images']:,} images, one "
+        f"crop); EAN at 44 pixels, the others at {measured['size']}; label distributions from "
+        f"`{measured['generator']}`, trained as long. The papers measured on RAF-DB at 224 pixels."
+    )
+    return "\n\n".join([head, *parts, "![The parts' gains](ablations.png)", "From `results/ablations.json`."])
 
 
 def experiments() -> str:

@@ -8,7 +8,10 @@ import sys
 import pytest
 from conftest import ROOT
 
+import kerafer
+from kerafer import weights
 from kerafer.files import read_json
+from kerafer.training import PLANS
 
 FILES = sorted((ROOT / "results").glob("*.json"))
 
@@ -64,6 +67,32 @@ def test_the_shipped_accuracy_is_the_measured_one():
     card = read_json(ROOT / "kerafer" / "pretrained" / "ean-fer2013.json")
     assert card["results"][0]["accuracy"] == pytest.approx(measured["accuracy"], abs=5e-4)
     assert measured["accuracy"] >= 0.64
+
+
+def test_cards_table_and_plans_say_the_same(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    rows = {
+        (row["model"], row["weights"], row["views"]): row["accuracy"]
+        for row in runpy.run_path(str(ROOT / "benchmarks" / "common.py"))["read_table"]("accuracy")
+    }
+    found = {}
+    for name in kerafer.list_models():
+        for label, card in weights.shipped(name).items():
+            found |= {(name, label, result["views"]): result for result in card["results"]}
+            training = card["training"]
+            if training["plan"]:
+                stage = PLANS[training["plan"]].stages[-1]
+                assert (stage.recipe.to_dict(), stage.model) == (training["recipe"], name)
+            for picture in ("confusion", "calibration"):
+                assert (ROOT / "docs" / "weights" / f"{name}-{label}-{picture}.png").stat().st_size > 5_000
+        for label, entry in weights.shipped_files(name).items():
+            found |= {(name, label, result["views"]): result for result in entry["results"]}
+    ours = {key: accuracy for key, accuracy in rows.items() if "==" not in key[1]}
+    assert ours == {key: f"{result['accuracy']:.4f}" for key, result in found.items()}
+
+
+def test_what_is_shipped_is_small():
+    assert sum(path.stat().st_size for path in weights.FOLDER.iterdir()) < 12_000_000
 
 
 def test_the_face_square_lies_within_the_measured_quartiles():

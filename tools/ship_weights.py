@@ -23,6 +23,7 @@ from kerafer.evaluation.predictions import check_views
 from kerafer.exporting import Bundle
 from kerafer.files import read_json, sha256, write_json
 from kerafer.loading import LoadedModel, load_model, own_model
+from kerafer.training import PLANS, Plan
 from kerafer.training.callbacks import HISTORY_FILE
 from kerafer.training.loop import copy_weights
 from kerafer.training.record import RECORD_FILE
@@ -63,18 +64,21 @@ def main() -> None:
     data = kerafer.load_data(arguments.data, arguments.split)
     record = read_json(arguments.run / RECORD_FILE)
     name = f"{loaded.card.model}-{arguments.name}"
+    plan = PLANS[arguments.plan] if arguments.plan else None
+    training = {**loaded.card.training, "plan": arguments.plan}
+    if plan:
+        training["recipe"] = _planned(plan, record["settings"])
     path, loaded = _shipped_weights(loaded, FOLDER / f"{name}.npz", half=arguments.half)
     measured = _measures(loaded, data)
     files = {}
     if arguments.int8:
-        entry = _shipped_file(arguments.int8, f"{name}_{INTEGER}.tflite", data)
+        entry = _shipped_file(arguments.int8, f"{name}_{INTEGER}.tflite", data, plan)
         files[entry.pop("name")] = entry
     card = replace(
         loaded.card,
         weights=arguments.name,
         training={
-            **loaded.card.training,
-            "plan": arguments.plan,
+            **training,
             "epoch": record["result"][arguments.which]["epoch"],
             "chosen": "best on the validation split" if arguments.which == "best" else "last",
             "started": record["started"],
@@ -100,6 +104,22 @@ def main() -> None:
         print(f"  {one['model']}, {one['views']}: {one['accuracy']:.4f}, leak-free {one['leak_free_accuracy']:.4f}")
 
 
+def _planned(plan: Plan, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe of a plan's last stage, after checking that the run was made by it."""
+    stage = plan.stages[-1]
+    made = {**settings["recipe"], "model": settings["model"], "seed": settings["seed"], "options": settings["options"]}
+    wanted = {**stage.recipe.to_dict(), "model": stage.model, "seed": stage.seed, "options": dict(stage.options)}
+    contract = kerafer.model_spec(stage.model).preprocessing
+    for key in ("size", "resize"):
+        side = getattr(stage, key)
+        made[key], wanted[key] = settings[key], [side, side] if side else list(getattr(contract, key))
+    differ = {key: (made.get(key), wanted[key]) for key in wanted if made.get(key) != wanted[key]}
+    differ = {key: values for key, values in differ.items() if key not in ("name", "source")}
+    if differ:
+        raise ValueError(f"`--plan` {plan.name} must be what the run was made by. They differ in (run, plan): {differ}")
+    return stage.recipe.to_dict()
+
+
 def _shipped_weights(loaded: LoadedModel, path: Path, *, half: bool) -> tuple[Path, LoadedModel]:
     """Write the weights of the network as it is built, and return it as it is read back."""
     spec, contract = kerafer.model_spec(loaded.card.model), loaded.card.preprocessing
@@ -113,14 +133,17 @@ def _shipped_weights(loaded: LoadedModel, path: Path, *, half: bool) -> tuple[Pa
     return path, replace(again, name=path.stem, card=loaded.card)
 
 
-def _shipped_file(folder: Path, name: str, data: FaceDataset) -> dict[str, Any]:
+def _shipped_file(folder: Path, name: str, data: FaceDataset, plan: Plan | None) -> dict[str, Any]:
     """Copy a bundle's integer file, and return what the card says of it."""
     bundle = Bundle.open(folder)
     [(file, entry)] = [(n, e) for n, e in bundle.card.files.items() if e.get("recipe") == INTEGER]
+    settings = read_json(folder / RECORD_FILE)["settings"]
+    if plan and plan.tuning.to_dict() != settings["recipe"]:
+        raise ValueError(f"`--int8` must be tuned as the plan says, {plan.tuning}. Received: {settings['recipe']}")
     shutil.copyfile(folder / file, FOLDER / name)
     loaded = replace(load_model(folder / file), name=name.removesuffix(".tflite"))
-    tuned = {k: v for k, v in bundle.card.training.items() if k == "fine_tuning"} if bundle.card.training else {}
-    return {"name": name, **entry, **tuned, "results": [_short(m) for m in _measures(loaded, data)]}
+    tuned = {key: settings[key] for key in ("recipe", "seed")}
+    return {"name": name, **entry, "fine_tuning": tuned, "results": [_short(m) for m in _measures(loaded, data)]}
 
 
 def _measures(loaded: LoadedModel, data: FaceDataset) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _follow(arguments: argparse.Namespace) -> int:
     """Train the stages of a plan, then write the file with integers that ships beside its weights."""
     from kerafer.deployment import quantize
-    from kerafer.training import PLANS, parse_changes, recipe, run_plan
+    from kerafer.training import PLANS, parse_changes, run_plan
 
     plan = PLANS[arguments.recipe]
     if arguments.model != plan.model:
@@ -83,15 +83,15 @@ def _follow(arguments: argparse.Namespace) -> int:
     data, validation = training_splits(arguments, plan.model)
     options = {"seed": arguments.seed, "verbose": verbosity(arguments)}
     out = Path(arguments.out or f"runs/best-{arguments.seed}")
-    run = run_plan(plan.changed(**changes), data, validation, out, **options)
-    tuning = recipe("qat", **{k: v for k, v in changes.items() if k in ("epochs", "batch_size")})
+    plan = plan.changed(**changes)
+    run = run_plan(plan, data, validation, out, **options)
     bundle = quantize(
         run.path("best"),
         recipe="qat_int8",
         data=data,
         validation=validation,
         out=out / f"{run.folder.name}-int8",
-        training=tuning,
+        training=plan.tuning,
         **options,
     )
     if arguments.json:
@@ -135,4 +135,6 @@ def _plan(arguments: argparse.Namespace) -> int:
         for field, value in {**stage, **stage["recipe"], "recipe": stage["recipe"]["name"]}.items():
             print(f"{field:<18}{value}")
         print()
+    for field, value in plan.tuning.to_dict().items():
+        print(f"{field:<18}{value}")
     return 0

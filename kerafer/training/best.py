@@ -5,8 +5,6 @@ them with parts covered, and a plain EAN. The mean of their probabilities is mor
 help to predict FER2013's own labels. Networks that halve their maps twice before the first block learn slowly from few
 pixels: EfficientFace and LFER-LDL start at 64, go on at 96, where they become better than their teachers, and then
 learn once more from all five. EAN and LCNN learn from the mean of the three and of these two.
-
-No shipped weights come from these plans yet.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ _STUDENT = replace(
     epochs=150,
     cycle=12,
     loss="distillation",
-    alpha=0.7,
+    alpha=0.9,
     temperature=2.0,
     label_smoothing=0.0,
     augmentation=VARIED,
@@ -58,10 +56,11 @@ _COARSE = replace(
     epochs=22,
     warmup_epochs=2,
     cycle=11,
+    alpha=0.7,
     weight_decay=1e-3,
     augmentation=(*VARIED, "cutout"),
 )
-_FINE = replace(_STUDENT, name="student_fine", epochs=30, warmup_epochs=1, cycle=14, weight_decay=1e-3)
+_FINE = replace(_STUDENT, name="student_fine", epochs=30, warmup_epochs=1, cycle=14, alpha=0.7, weight_decay=1e-3)
 _FINAL = replace(_FINE, name="student_final", epochs=38, alpha=0.9, augmentation=(*VARIED, "cutout"))
 
 _LARGE = tuple(
@@ -72,6 +71,7 @@ _LARGE = tuple(
         Stage(f"{model}-96", model, _FINE, size=96, resize=104, seed=21, teachers=_FIRST, initial=f"{model}-64"),
     )
 )
+_TUNING = recipe("qat", epochs=2)  # calibration alone rounds the large networks without loss
 _ALL = (*_FIRST, "lfer-96", "efficientface-96")
 
 
@@ -103,11 +103,13 @@ PLANS: dict[str, Plan] = {
             "efficientface_best",
             "EfficientFace at 96 pixels, which starts at 64, taught by three EANs, then by itself and LFER-LDL too.",
             (*_TEACHERS, *_LARGE, _best("efficientface")),
+            _TUNING,
         ),
         Plan(
             "lfer_best",
             "LFER-LDL at 96 pixels, which starts at 64, taught by three EANs, then by itself and EfficientFace too.",
             (*_TEACHERS, *_LARGE, _best("lfer")),
+            _TUNING,
         ),
     )
 }

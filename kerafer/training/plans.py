@@ -11,6 +11,7 @@ from kerafer.data.dataset import FaceDataset
 from kerafer.loading import load_model
 from kerafer.training.distributions import distributions_from_votes
 from kerafer.training.loop import train
+from kerafer.training.papers import recipe
 from kerafer.training.recipes import SOFT_LOSSES, TrainingRecipe
 from kerafer.training.record import TrainingRun
 
@@ -52,6 +53,7 @@ class Plan:
         name: as in `kerafer train --recipe NAME`.
         source: what it is for, and why it is as it is.
         stages: in order.
+        tuning: the fine-tuning that makes the result's integer file.
 
     Raises:
         ValueError: if there is no stage, two have one name, or one needs a stage that does not come before it.
@@ -60,6 +62,7 @@ class Plan:
     name: str
     source: str
     stages: tuple[Stage, ...]
+    tuning: TrainingRecipe = field(default_factory=lambda: recipe("qat"))
 
     def __post_init__(self) -> None:
         known: set[str] = set()
@@ -80,13 +83,18 @@ class Plan:
         return self.stages[-1].model
 
     def changed(self, **changes: object) -> Plan:
-        """Return the plan with the same changes in every stage's recipe, such as `epochs=1` to try it out."""
-        return replace(self, stages=tuple(replace(s, recipe=replace(s.recipe, **changes)) for s in self.stages))
+        """Return the plan with the same changes in every stage's recipe, such as `epochs=1` to try it out.
+
+        Of the fine-tuning, only `epochs` and `batch_size` change.
+        """
+        stages = tuple(replace(s, recipe=replace(s.recipe, **changes)) for s in self.stages)
+        shorter = {name: value for name, value in changes.items() if name in ("epochs", "batch_size")}
+        return replace(self, stages=stages, tuning=replace(self.tuning, **shorter))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         stages = [{**asdict(s), "recipe": s.recipe.to_dict(), "teachers": list(s.teachers)} for s in self.stages]
-        return {"name": self.name, "source": self.source, "stages": stages}
+        return {"name": self.name, "source": self.source, "stages": stages, "tuning": self.tuning.to_dict()}
 
 
 def run_plan(
