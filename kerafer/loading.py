@@ -89,7 +89,8 @@ def load_model(
         resolve(text, weights)  # refuses unknown names and damaged files
         if weights not in shipped(text):
             raise ValueError(f"`weights` of {text!r} must be one of {list(shipped(text))}. Received: {weights!r}")
-        card = ModelCard.from_dict(shipped(text)[weights])
+        # the files that the card lists lie in the package, not wherever this model is saved or exported to
+        card = replace(ModelCard.from_dict(shipped(text)[weights]), files={})
         return _ready(f"{text} ({weights})", card, build_model(text, weights=weights, classes=len(card.labels)))
     if weights is not None:
         raise ValueError(f"`weights` goes with a model of the zoo ({', '.join(list_models())}). Received: {text!r}")

@@ -32,17 +32,15 @@ from kerafer.weights import FOLDER, save_weights
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "weights"
 INTEGER = "qat_int8"
+# short, since every exported file carries them
 LIMITS = (
-    "About 12 % of FER2013's labels are held to be wrong: the accuracy measures agreement with these labels, not with "
-    "what a person feels.",
-    "FER2013 was collected by web search in English. Nobody recorded age, sex, skin colour or origin of the people in "
-    "it, so nothing is known about how well the model works for any group; children, old people and darker skin are "
-    "believed to be rare in it.",
-    "Faces are nearly frontal and posed for a camera. Covered, turned, dark or blurred faces are recognised less often "
-    "(`kerafer robustness` measures by how much).",
-    "A face's expression is not a person's feeling. The model must not decide about people: not in hiring, schooling, "
-    "policing, insurance, medicine or lie detection. The European Union's AI Act forbids emotion recognition at work "
-    "and in schools.",
+    "About 12 % of FER2013's labels are held to be wrong: accuracy is agreement with these labels, not with feelings.",
+    "Nobody recorded age, sex, skin colour or origin of FER2013's people: how well a group is recognised is unknown. "
+    "Children, old people and darker skin are believed to be rare among them.",
+    "FER2013's faces are nearly frontal. Covered, turned, dark or blurred ones are recognised less often.",
+    "A face's expression is not a person's feeling. It must not decide about people: not in hiring, schooling, "
+    "policing, insurance, medicine or lie detection. The EU's AI Act forbids emotion recognition at work and in "
+    "schools.",
 )
 
 
