@@ -1,4 +1,4 @@
-"""Tables of accuracy, cards of the shipped weights, ablations and experiments, for `readme.py`."""
+"""Tables of accuracy, cards of the shipped weights, and the trainings that were tried, for `readme.py`."""
 
 from __future__ import annotations
 
@@ -124,34 +124,6 @@ def limits() -> str:
     common = [note for note in found[0]["notes"] if all(note in card["notes"] for card in found)]
     licences = [f"{what}: {text}." for what, text in found[0]["licences"].items()]
     return "\n".join(f"- {line}" for line in [*common, *licences])
-
-
-def ablations() -> str:
-    """Return the papers' ablations beside ours."""
-    measured = read_json(ROOT / "results" / "ablations.json")
-    parts = []
-    for one in measured["tables"]:
-        lines = [
-            [
-                row["what"],
-                f"{row['parameters']:,}",
-                f"{row['accuracy_mean']:.4f}",
-                f"{100 * (row['accuracy_mean'] - one['rows'][0]['accuracy_mean']):+.2f}",
-                f"{row['printed_rafdb']:.2f}" if row["printed_rafdb"] else "-",
-                f"{row['printed_rafdb'] - one['rows'][0]['printed_rafdb']:+.2f}" if row["printed_rafdb"] else "-",
-            ]
-            for row in one["rows"]
-        ]
-        heads = ["parts", "parameters", "FER2013 here", "gain", "paper, RAF-DB", "its gain"]
-        parts.append(f"**{one['title']}**\n\n{table(heads, lines)}")
-    seeds = len(measured["seeds"])
-    head = (
-        f"FER2013, {measured['epochs']} epochs a training with the recipe `{measured['recipe']['name']}`, "
-        f"{seeds} seed{'s'[: seeds > 1]}, the last epoch measured on PublicTest ({measured['images']:,} images, one "
-        f"crop); EAN at 44 pixels, the others at {measured['size']}; label distributions from "
-        f"`{measured['generator']}`, trained as long. The papers measured on RAF-DB at 224 pixels."
-    )
-    return "\n\n".join([head, *parts, "![The parts' gains](ablations.png)", "From `results/ablations.json`."])
 
 
 def experiments() -> str:

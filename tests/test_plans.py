@@ -185,3 +185,13 @@ def test_every_plan_is_whole_and_named_after_its_model():
         for stage in plan.stages:
             assert stage.model in kerafer.list_models()
             assert (stage.recipe.loss == "distillation") == bool(stage.teachers)
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_a_plan_can_be_tried_out_in_an_epoch(plan):
+    short = plan.changed(epochs=1, learning_rate=0.5)
+    assert {(stage.recipe.epochs, stage.recipe.warmup_epochs) for stage in short.stages} == {(1, 0)}
+    assert (short.tuning.epochs, short.tuning.learning_rate) == (1, plan.tuning.learning_rate)
+    assert plan.changed().stages == plan.stages
+    with pytest.raises(ValueError, match="`warmup_epochs`"):
+        plan.changed(epochs=1, warmup_epochs=3)

@@ -91,6 +91,16 @@ def test_cards_table_and_plans_say_the_same(monkeypatch):
     assert ours == {key: f"{result['accuracy']:.4f}" for key, result in found.items()}
 
 
+def test_weights_are_shipped_under_the_plan_that_made_them_only():
+    planned = runpy.run_path(str(ROOT / "tools" / "ship_weights.py"))["_planned"]
+    made = read_json(ROOT / "results" / "runs" / "lfer-fer2013" / "run.json")["settings"]
+    assert planned(PLANS["lfer_best"], made)["name"] == PLANS["lfer_best"].stages[-1].recipe.name
+    with pytest.raises(ValueError, match="'model': "):
+        planned(PLANS["efficientface_best"], made)
+    with pytest.raises(ValueError, match=r"'epochs': \(37, 38\)"):
+        planned(PLANS["lfer_best"], {**made, "recipe": {**made["recipe"], "epochs": 37}})
+
+
 def test_what_is_shipped_is_small():
     assert sum(path.stat().st_size for path in weights.FOLDER.iterdir()) < 12_000_000
 

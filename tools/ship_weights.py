@@ -32,15 +32,12 @@ from kerafer.weights import FOLDER, save_weights
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "weights"
 INTEGER = "qat_int8"
-# short, since every exported file carries them
+# short, since every exported file carries them; docs/weights.md says more
 LIMITS = (
-    "About 12 % of FER2013's labels are held to be wrong: accuracy is agreement with these labels, not with feelings.",
-    "Nobody recorded age, sex, skin colour or origin of FER2013's people: how well a group is recognised is unknown. "
-    "Children, old people and darker skin are believed to be rare among them.",
-    "FER2013's faces are nearly frontal. Covered, turned, dark or blurred ones are recognised less often.",
-    "A face's expression is not a person's feeling. It must not decide about people: not in hiring, schooling, "
-    "policing, insurance, medicine or lie detection. The EU's AI Act forbids emotion recognition at work and in "
-    "schools.",
+    "About 12 % of FER2013's labels are held to be wrong.",
+    "How well any group of people is recognised is unknown: FER2013 tells no age, sex, skin colour or origin.",
+    "Covered, turned, dark or blurred faces are recognised less often.",
+    "An expression is not a feeling: do not judge people by it. The EU forbids it at work and in schools.",
 )
 
 

@@ -5,6 +5,9 @@ them with parts covered, and a plain EAN. The mean of their probabilities is mor
 help to predict FER2013's own labels. Networks that halve their maps twice before the first block learn slowly from few
 pixels: EfficientFace and LFER-LDL start at 64, go on at 96, where they become better than their teachers, and then
 learn once more from all five. EAN and LCNN learn from the mean of the three and of these two.
+
+The shipped weights of EfficientFace and LFER-LDL were made by their plans. Those of EAN and LCNN have not been followed
+to their ends yet: the shipped EAN is their stage `teacher-3`.
 """
 
 from __future__ import annotations

@@ -85,9 +85,10 @@ class Plan:
     def changed(self, **changes: object) -> Plan:
         """Return the plan with the same changes in every stage's recipe, such as `epochs=1` to try it out.
 
-        Of the fine-tuning, only `epochs` and `batch_size` change.
+        A warm-up that is not shorter than the epochs becomes so, unless `warmup_epochs` is given. Of the fine-tuning,
+        only `epochs` and `batch_size` change.
         """
-        stages = tuple(replace(s, recipe=replace(s.recipe, **changes)) for s in self.stages)
+        stages = tuple(replace(s, recipe=_changed(s.recipe, changes)) for s in self.stages)
         shorter = {name: value for name, value in changes.items() if name in ("epochs", "batch_size")}
         return replace(self, stages=stages, tuning=replace(self.tuning, **shorter))
 
@@ -95,6 +96,12 @@ class Plan:
         """Return plain JSON values."""
         stages = [{**asdict(s), "recipe": s.recipe.to_dict(), "teachers": list(s.teachers)} for s in self.stages]
         return {"name": self.name, "source": self.source, "stages": stages, "tuning": self.tuning.to_dict()}
+
+
+def _changed(old: TrainingRecipe, changes: Mapping[str, Any]) -> TrainingRecipe:
+    epochs = changes.get("epochs", old.epochs)
+    warmup = {"warmup_epochs": max(0, min(old.warmup_epochs, epochs - 1))}
+    return replace(old, **{**warmup, **changes})
 
 
 def run_plan(
