@@ -12,7 +12,7 @@ help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
 	@echo "make test         set up, then lint and all tests"
 	@echo "make quick        only the fast tests"
-	@echo "make results      measure the README's tables again (DATA=fer2013:PATH)"
+	@echo "make results      measure the README's tables again (DATA=\"fer2013:PATH ferplus:PATH\")"
 	@echo "make verify       run every model and recipe on every rung: results/verify.csv (long)"
 	@echo "make android-test compile the Kotlin library and compare its numbers with Python's"
 	@echo "make web          build the browser's page with EAN into build/site"

@@ -34,12 +34,13 @@ def main() -> None:
     parser.add_argument("--data", required=True, nargs="+", metavar="KIND:PATH", help="one of each set of classes")
     splits = [kerafer.load_data(path, "public") for path in parser.parse_args().data]
     by_classes = {frozenset(split.class_names): split for split in splits}
+    for name in kerafer.list_models():
+        for weights, card in shipped(name).items():
+            if frozenset(card["labels"]) not in by_classes:
+                parser.error(f"--data has no set with the classes of {name}, {weights}: {', '.join(card['labels'])}")
     rows = []
     for weights, loaded, size in models():
-        data = by_classes.get(frozenset(loaded.card.labels))
-        if data is None:
-            print(f"{loaded.name}: no data has its classes {loaded.card.labels}: left out", flush=True)
-            continue
+        data = by_classes[frozenset(loaded.card.labels)]
         for views in ("center", "ten_crop"):
             try:
                 check_views(views, loaded.card.preprocessing)

@@ -1,4 +1,4 @@
-"""Add training runs to results/experiments.csv: what was tried on FER2013 and what came out, failures too.
+"""Add training runs to results/experiments.csv: what was tried on FER2013 or FER+ and what came out, failures too.
 
 python benchmarks/experiments.py runs/a runs/b --data fer2013:fer2013.csv --note "stronger decay"
 
@@ -24,7 +24,7 @@ from kerafer.training.record import BEST_MODEL, LAST_MODEL, RECORD_FILE
 
 NAME = "experiments"
 FIELDS = (
-    *("run", "model", "options", "input", "labels", "teachers", "starts_from", "augmentation", "mixup", "rate"),
+    *("run", "model", "options", "input", "data", "labels", "teachers", "starts_from", "augmentation", "mixup", "rate"),
     *("decay", "smoothing", "average", "cycle", "epochs", "of", "seed", "train_accuracy", "best_epoch"),
     *("best", "best_leak_free", "last", "last_leak_free", "note"),
 )
@@ -44,7 +44,7 @@ def main() -> None:
         row["note"] = arguments.note or kept.get(row["run"], {}).get("note", "")
         kept[row["run"]] = row
         print(f"{row['run']}: best {row['best']}, last {row['last'] or '-'}")
-    about = "FER2013; train to learn from, public (PublicTest, one centre crop) to measure"
+    about = "train to learn from, public (PublicTest, one centre crop) to measure, of FER2013 or FER+"
     write_table(NAME, FIELDS, kept.values(), command="python benchmarks/experiments.py", about=about)
 
 
@@ -60,6 +60,7 @@ def describe(folder: Path, data: FaceDataset) -> dict[str, Any]:
         "model": settings["model"],
         "options": " ".join(f"{name}={value:g}" for name, value in settings["options"].items()),
         "input": "x".join(map(str, settings["size"])),
+        "data": settings["data"]["training"]["name"],
         "labels": _labels(settings),
         "teachers": len(settings["teacher"]) or "",
         "starts_from": (settings["weights"] or {}).get("name", ""),

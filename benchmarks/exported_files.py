@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--weights", default="fer2013")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="public")
-    parser.add_argument("--epochs", type=int, default=1, help="of quantization-aware fine-tuning")
+    parser.add_argument("--epochs", type=int, default=recipe("qat").epochs, help="of quantization-aware fine-tuning")
     arguments = parser.parse_args()
     model = kerafer.load_model(arguments.model, weights=arguments.weights)
     spec = kerafer.model_spec(arguments.model)

@@ -1,6 +1,8 @@
 """Measure everything again and write the tables of README.md and docs/papers.md: what `make results` runs.
 
-python benchmarks/run_all.py --data fer2013:fer2013.csv
+python benchmarks/run_all.py --data fer2013:fer2013.csv ferplus:FOLDER
+
+FER+ is for the accuracy of weights of its eight classes.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ HERE = Path(__file__).resolve().parent
 def main() -> None:
     """Run the benchmarks one after the other, stopping at the first failure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True)
-    data = ["--data", parser.parse_args().data]
+    parser.add_argument("--data", required=True, nargs="+", metavar="KIND:PATH", help="FER2013 first")
+    paths = parser.parse_args().data
+    data = ["--data", paths[0]]
     for script, arguments in (
         ("face_framing.py", data),
         ("throughput.py", data),
+        ("accuracy.py", ["--data", *paths]),
         ("exported_files.py", data),
         ("imported_fer.py", data),
         ("latency.py", []),

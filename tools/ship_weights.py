@@ -80,11 +80,7 @@ def main() -> None:
             "finished": record["finished"],
         },
         results=tuple(measured),
-        licences={
-            "code": "MIT",
-            "weights": "MIT, for what kerafer's authors can grant; trained on FER2013, whose terms allow research only",
-            "data": "FER2013: research only; none of its pictures is in this package",
-        },
+        licences=_licences(data.name),
         files=files,
         notes=(*loaded.card.notes, *arguments.note, *LIMITS),
     )
@@ -97,6 +93,16 @@ def main() -> None:
     print(f"{path.name}: {path.stat().st_size:,} bytes")
     for one in [*measured, *(result for entry in files.values() for result in entry["results"])]:
         print(f"  {one['model']}, {one['views']}: {one['accuracy']:.4f}, leak-free {one['leak_free_accuracy']:.4f}")
+
+
+def _licences(data: str) -> dict[str, str]:
+    """Return what the card says of licences; FER+ is FER2013's images with votes of its own."""
+    licences = {
+        "code": "MIT",
+        "weights": "MIT, for what kerafer's authors can grant; trained on FER2013, whose terms allow research only",
+        "data": "FER2013: research only; none of its pictures is in this package",
+    }
+    return licences | ({"votes": "FER+: MIT, Microsoft Corporation"} if data == "ferplus" else {})
 
 
 def _planned(plan: Plan, settings: dict[str, Any]) -> dict[str, Any]:

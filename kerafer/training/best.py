@@ -74,6 +74,17 @@ _LARGE = tuple(
         Stage(f"{model}-96", model, _FINE, size=96, resize=104, seed=21, teachers=_FIRST, initial=f"{model}-64"),
     )
 )
+_VOTES = replace(
+    recipe("cosine"),
+    name="votes",
+    source="Ours: FER+ votes as distributions. The loss is a mean over 8 classes, so that its rate is 8 times as high.",
+    epochs=120,
+    loss="kl",
+    learning_rate=0.8,
+    weight_decay=6.25e-5,
+    label_smoothing=0.0,
+    augmentation=VARIED,
+)
 _TUNING = recipe("qat", epochs=2)  # calibration alone rounds the large networks without loss
 _ALL = (*_FIRST, "lfer-96", "efficientface-96")
 
@@ -101,6 +112,11 @@ PLANS: dict[str, Plan] = {
             "lcnn_best",
             "LCNN, taught by the same, on crops of 48 from 52 pixels.",
             _small(Stage("lcnn", "lcnn", _STUDENT, size=48, resize=52)),
+        ),
+        Plan(
+            "ean_ferplus",
+            "EAN on FER+: eight classes, from the votes themselves.",
+            (Stage("ean", "ean", _VOTES, seed=1),),
         ),
         Plan(
             "efficientface_best",
