@@ -8,7 +8,7 @@ learn once more from all five. EAN and LCNN learn from the mean of the three and
 
 The shipped weights of EfficientFace and LFER-LDL were made by their plans. EAN's plan, followed to its end, gave the
 accuracy of its stage `teacher-3` with better probabilities, but a lower accuracy over ten crops: the shipped EAN is
-that stage. LCNN's has not been followed to its end yet.
+that stage. LCNN's gave too little, 0.6517, and is to go on with more pixels.
 """
 
 from __future__ import annotations
