@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from common import ROOT, read_table, table
@@ -113,11 +114,18 @@ def _card(name: str, card: dict[str, Any]) -> str:
 
 
 def limits() -> str:
-    """Return the limits and licences that all cards say."""
+    """Return the limits and licences that the cards say, with the weights they hold for where not all say so."""
     found = [read_json(path) for path in sorted((ROOT / "kerafer" / "pretrained").glob("*.json"))]
-    common = [note for note in found[0]["notes"] if all(note in card["notes"] for card in found)]
-    licences = {f"{what}: {text}." for card in found for what, text in card["licences"].items()}
-    return "\n".join(f"- {line}" for line in [*common, *sorted(licences)])
+    said = [
+        [*card["notes"], *(f"{what}: {text}." for what, text in card["licences"].items() if what != "code")]
+        for card in found
+    ]
+    lines = []
+    for text in dict.fromkeys(text for texts in said for text in texts):
+        names = sorted({card["weights"] for card, texts in zip(found, said, strict=True) if text in texts})
+        kinds = {card["weights"] for card in found}
+        lines.append(f"- {text}" + ("" if len(names) == len(kinds) else f" (`{', '.join(names)}`)"))
+    return "\n".join([*lines, f"- code: {found[0]['licences']['code']}."])
 
 
 def experiments() -> str:
@@ -152,3 +160,58 @@ def experiments() -> str:
         "what it showed",
     ]
     return table(heads, lines) + "\n\nFrom `results/experiments.csv`, which holds more columns."
+
+
+def ablations() -> str:
+    """Return the papers' ablations beside ours."""
+    measured = read_json(ROOT / "results" / "ablations.json")
+    parts = []
+    for one in measured["tables"]:
+        first = one["rows"][0]
+        lines = []
+        for row in one["rows"]:
+            printed = row["printed_rafdb"]
+            lines.append(
+                [
+                    row["what"],
+                    f"{row['parameters']:,}",
+                    f"{row['accuracy_mean']:.4f}",
+                    f"{100 * (row['accuracy_mean'] - first['accuracy_mean']):+.2f}",
+                    f"{printed:.2f}" if printed else "-",
+                    f"{printed - first['printed_rafdb']:+.2f}" if printed else "-",
+                ]
+            )
+        heads = ["parts", "parameters", "FER2013 here", "gain", "paper, RAF-DB", "its gain"]
+        parts.append(f"**{one['title']}**\n\n{table(heads, lines)}")
+    seeds = len(measured["seeds"])
+    head = (
+        f"FER2013, {measured['epochs']} epochs a training with the recipe `{measured['recipe']['name']}`, "
+        f"{seeds} seed{'s'[: seeds > 1]}, the last epoch measured on PublicTest ({measured['images']:,} images, one "
+        f"crop): EAN at 44 pixels, the others at {measured['size']}; label distributions from "
+        f"`{measured['generator']}`, trained as long. The papers measured on RAF-DB, the last two at 224 pixels."
+    )
+    return "\n\n".join([head, *parts, "![The parts' gains](ablations.png)", "From `results/ablations.json`."])
+
+
+RESULTS = ("best", "best_leak_free", "last", "last_leak_free")
+
+
+def seeds() -> str:
+    """Return the spread of the trainings that differ in nothing but their seed."""
+    groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    changing = {"run", "seed", "train_accuracy", "best_epoch", "note", *RESULTS}
+    for row in read_table("experiments"):
+        if row["epochs"] == row["of"]:
+            groups.setdefault(tuple(value for key, value in row.items() if key not in changing), []).append(row)
+    lines = []
+    for rows in groups.values():
+        if len(rows) < 2:
+            continue
+        cells = []
+        for key in RESULTS:
+            values = [float(row[key]) for row in rows]
+            cells.append(f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}")
+        names = f"{', '.join(row['run'] for row in rows)}"
+        lines.append([names, rows[0]["model"], ", ".join(row["seed"] for row in rows), *cells])
+    heads = ["runs", "model", "seeds", "best epoch", "leak-free", "last epoch", "leak-free"]
+    return table(heads, lines) + "\n\nMean and standard deviation of accuracies on PublicTest, one centre crop."

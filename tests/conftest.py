@@ -6,6 +6,13 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# workers, and the processes they start, would stand in each other's way with a thread for every core each
+os.environ.update(
+    dict.fromkeys(
+        {"TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"} - {*os.environ},
+        str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))),
+    )
+)
 
 import pytest
 

@@ -33,8 +33,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "weights"
 INTEGER = "qat_int8"
 # short, since every exported file carries them; docs/weights.md says more
+LABELLED = {
+    "fer2013": ("About 12 % of FER2013's labels are held to be wrong.",),
+    "ferplus": ("A label is what most of ten people saw; pictures without such a majority were left out.",),
+}
 LIMITS = (
-    "About 12 % of FER2013's labels are held to be wrong.",
     "How well any group of people is recognised is unknown: FER2013 tells no age, sex, skin colour or origin.",
     "Covered, turned, dark or blurred faces are recognised less often.",
     "An expression is not a feeling: do not judge people by it. The EU forbids it at work and in schools.",
@@ -82,7 +85,7 @@ def main() -> None:
         results=tuple(measured),
         licences=_licences(data.name),
         files=files,
-        notes=(*loaded.card.notes, *arguments.note, *LIMITS),
+        notes=(*loaded.card.notes, *arguments.note, *LABELLED.get(data.name, ()), *LIMITS),
     )
     write_json(path.with_suffix(".json"), {**card.to_dict(), "sha256": sha256(path)})
     kept_run = ROOT / "results" / "runs" / name

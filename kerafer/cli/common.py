@@ -48,7 +48,7 @@ def add_model(verb: argparse.ArgumentParser, default: str | None = None, *, kera
         verb.add_argument("model", help=text)
     else:
         verb.add_argument("--model", default=default, help=f"{text} (default: {default})")
-    verb.add_argument("--weights", help="shipped weights, such as fer2013, for a model of the zoo")
+    verb.add_argument("--weights", help="shipped weights for a model of the zoo (default: fer2013)")
 
 
 def add_detector(verb: argparse.ArgumentParser, default: str) -> None:
@@ -240,10 +240,10 @@ def print_json(value: Any) -> None:
 
 
 def model_and_weights(arguments: argparse.Namespace) -> tuple[str, str | None]:
-    """Return model and weights; a model of the zoo with one set of shipped weights needs no --weights."""
+    """Return model and weights; a model of the zoo without --weights has those of FER2013, or the first it has."""
     from kerafer.weights import shipped
     from kerafer.zoo import list_models
 
-    if arguments.weights is None and arguments.model in list_models() and len(shipped(arguments.model)) == 1:
-        return arguments.model, next(iter(shipped(arguments.model)))
+    if arguments.weights is None and arguments.model in list_models() and shipped(arguments.model):
+        return arguments.model, min(shipped(arguments.model), key=lambda name: name != "fer2013")
     return arguments.model, arguments.weights

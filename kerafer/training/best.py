@@ -54,6 +54,15 @@ _STUDENT = replace(
     label_smoothing=0.0,
     augmentation=VARIED,
 )
+_CLOSE = replace(
+    _STUDENT,
+    name="student_close",
+    epochs=80,
+    warmup_epochs=1,
+    cycle=16,
+    augmentation=("random_crop", "flip"),
+)
+_SHARP = replace(_CLOSE, name="student_sharp", epochs=60, cycle=12, weight_decay=2e-4)
 _COARSE = replace(
     _STUDENT,
     name="student_coarse",
@@ -65,7 +74,8 @@ _COARSE = replace(
     augmentation=(*VARIED, "cutout"),
 )
 _FINE = replace(_STUDENT, name="student_fine", epochs=30, warmup_epochs=1, cycle=14, alpha=0.7, weight_decay=1e-3)
-_FINAL = replace(_FINE, name="student_final", epochs=38, alpha=0.9, augmentation=(*VARIED, "cutout"))
+_MORE = replace(_FINE, name="student_more", epochs=38, alpha=0.9, augmentation=(*VARIED, "cutout"))
+_LAST = replace(_CLOSE, name="student_last", epochs=22, cycle=11, weight_decay=1e-3)
 
 _LARGE = tuple(
     stage
@@ -89,15 +99,26 @@ _TUNING = recipe("qat", epochs=2)  # calibration alone rounds the large networks
 _ALL = (*_FIRST, "lfer-96", "efficientface-96")
 
 
-def _best(model: str) -> Stage:
-    """Return the last stage of one of the large networks."""
-    return Stage(model, model, _FINAL, size=96, resize=104, seed=31, teachers=_ALL, initial=f"{model}-96")
+_AGAIN = tuple(
+    Stage(f"{model}-again", model, _MORE, size=96, resize=104, seed=31, teachers=_ALL, initial=f"{model}-96")
+    for model in ("lfer", "efficientface")
+)
+_OTHERS = tuple(stage.name for stage in _AGAIN)
+_EAN = (
+    Stage("ean-varied", "ean", _STUDENT, seed=3, teachers=(*_FIRST, *_OTHERS)),
+    Stage("ean", "ean", _CLOSE, seed=4, teachers=(*_FIRST, *_OTHERS), initial="ean-varied"),
+)
+_LCNN = (
+    Stage("lcnn-48", "lcnn", _STUDENT, size=48, resize=52, seed=3, teachers=(*_FIRST, *_OTHERS)),
+    Stage("lcnn", "lcnn", _SHARP, size=64, resize=70, seed=4, teachers=(*_FIRST, *_OTHERS), initial="lcnn-48"),
+)
+_EARLIER = (*_TEACHERS, *_LARGE, *_AGAIN)
 
 
-def _small(stage: Stage) -> tuple[Stage, ...]:
-    """Return all teachers' stages and a small student's, which learns from the large networks' last stages."""
-    names = (*_FIRST, "lfer", "efficientface")
-    return (*_TEACHERS, *_LARGE, _best("lfer"), _best("efficientface"), replace(stage, seed=3, teachers=names))
+def _last(model: str) -> Stage:
+    """Return the last stage of one of the large networks, which EAN, taught by them, teaches in turn."""
+    teachers = (*_FIRST[:2], "ean", *_OTHERS)
+    return Stage(model, model, _LAST, size=96, resize=104, seed=41, teachers=teachers, initial=f"{model}-again")
 
 
 PLANS: dict[str, Plan] = {
@@ -106,12 +127,12 @@ PLANS: dict[str, Plan] = {
         Plan(
             "ean_best",
             "EAN, taught by three EANs, two of them three times as wide, by LFER-LDL and by EfficientFace.",
-            _small(Stage("ean", "ean", _STUDENT)),
+            (*_EARLIER, *_EAN),
         ),
         Plan(
             "lcnn_best",
-            "LCNN, taught by the same, on crops of 48 from 52 pixels.",
-            _small(Stage("lcnn", "lcnn", _STUDENT, size=48, resize=52)),
+            "LCNN at 64 pixels, which starts at 48, taught by the same.",
+            (*_EARLIER, *_LCNN),
         ),
         Plan(
             "ean_ferplus",
@@ -120,14 +141,14 @@ PLANS: dict[str, Plan] = {
         ),
         Plan(
             "efficientface_best",
-            "EfficientFace at 96 pixels, which starts at 64, taught by three EANs, then by itself and LFER-LDL too.",
-            (*_TEACHERS, *_LARGE, _best("efficientface")),
+            "EfficientFace at 96 pixels, in four stages, taught by EANs, by LFER-LDL and by itself.",
+            (*_EARLIER, *_EAN, _last("efficientface")),
             _TUNING,
         ),
         Plan(
             "lfer_best",
-            "LFER-LDL at 96 pixels, which starts at 64, taught by three EANs, then by itself and EfficientFace too.",
-            (*_TEACHERS, *_LARGE, _best("lfer")),
+            "LFER-LDL at 96 pixels, in four stages, taught by EANs, by EfficientFace and by itself.",
+            (*_EARLIER, *_EAN, _last("lfer")),
             _TUNING,
         ),
     )
