@@ -58,7 +58,7 @@ def build_model(
         name: one of `list_models()`.
         input_shape: (height, width, channels), channels 1 or 3; by default the paper's, or, with shipped weights, the
             size that they were trained at.
-        classes: number of classes; those of the spec by default.
+        classes: number of classes; by default the spec's, or those of shipped weights.
         classifier_activation: activation of the output, `"softmax"` for probabilities, None for logits.
         weights: name of shipped weights such as `"fer2013"`, path of a `.npz` that `kerafer.save_weights` wrote, or
             None for random ones.
@@ -77,7 +77,8 @@ def build_model(
         (None, 7)
     """
     spec = model_spec(name)
-    shape = _default_shape(spec, weights) if input_shape is None else tuple(input_shape)
+    card = shipped(name).get(weights)
+    shape = _default_shape(spec, card) if input_shape is None else tuple(input_shape)
     if len(shape) != 3 or not all(isinstance(v, int) for v in shape) or shape[2] not in (1, 3):
         raise ValueError(
             "`input_shape` must be three integers (height, width, channels) with 1 or 3 channels. "
@@ -93,7 +94,7 @@ def build_model(
             f"`input_shape` of {name} must have sides divisible by {spec.size_multiple}. "
             f"Received: input_shape={input_shape}"
         )
-    count = len(spec.labels) if classes is None else classes
+    count = len(card["labels"] if card else spec.labels) if classes is None else classes
     if not isinstance(count, int) or isinstance(count, bool) or count < 2:
         raise ValueError(f"`classes` must be an integer of 2 or more. Received: classes={classes!r}")
     if classifier_activation not in (None, "softmax"):
@@ -112,6 +113,5 @@ def build_model(
     return model
 
 
-def _default_shape(spec: ModelSpec, weights: str | None) -> tuple[int, int, int]:
-    card = shipped(spec.name).get(weights)
+def _default_shape(spec: ModelSpec, card: dict[str, Any] | None) -> tuple[int, int, int]:
     return spec.input_shape if card is None else (*card["preprocessing"]["size"], spec.input_shape[2])

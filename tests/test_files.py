@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import zipfile
 
 import keras
@@ -136,10 +137,13 @@ def test_shipped_weights_have_their_checksum_and_results():
             published, contract = spec.preprocessing.to_dict(), card["preprocessing"]
             geometry = {"size": contract["size"], "resize": contract["resize"]}
             assert contract == {**published, **geometry}
-            assert (card["parameters"], card["ruler"]) == (spec.parameters, spec.ruler)
-            if contract["size"] == published["size"]:
-                assert card["flops"] == spec.flops
-            assert kerafer.build_model(name, weights=label).input_shape[1:3] == tuple(contract["size"])
+            model = kerafer.build_model(name, weights=label)
+            trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+            assert (card["parameters"], card["ruler"]) == (trained, spec.ruler)
+            if len(card["labels"]) == len(spec.labels):
+                assert card["parameters"] == spec.parameters
+                assert (card["flops"] == spec.flops) == (contract["size"] == published["size"])
+            assert (model.input_shape[1:3], model.output_shape[1]) == (tuple(contract["size"]), len(card["labels"]))
 
 
 def test_shipped_files_have_their_checksum_and_card(tmp_path, monkeypatch):
