@@ -20,6 +20,7 @@ from common import ROOT, write_result
 
 import kerafer
 from kerafer.data.dataset import FaceDataset
+from kerafer.files import read_json
 from kerafer.plots import ablation_bars
 from kerafer.training import TrainingRecipe, TrainingRun, generate_distributions, recipe, train
 
@@ -165,7 +166,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="KIND:PATH")
     parser.add_argument("--runs", required=True, type=Path)
-    parser.add_argument("--papers", nargs="+", choices=PAPERS, default=list(PAPERS))
+    parser.add_argument(
+        "--papers",
+        nargs="+",
+        choices=PAPERS,
+        default=list(PAPERS),
+        help="tables of others stay as they were, if measured with the same settings",
+    )
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--size", type=int, default=48, help="of networks that the papers gave 224 pixels")
@@ -176,27 +183,35 @@ def main() -> None:
     base = recipe("cosine", epochs=arguments.epochs)
     trainings = Trainings(data, public, base, arguments.runs, size=arguments.size, generator=arguments.generator)
     tables = []
-    for title, rows in (PAPERS[paper] for paper in arguments.papers):
+    for paper in arguments.papers:
+        title, rows = PAPERS[paper]
         found = list(_measured(trainings, rows, arguments.seeds))
-        tables.append({"title": title, "rows": found})
+        tables.append({"paper": paper, "title": title, "rows": found})
     if arguments.train_only:
         return
-    write_result(
-        "ablations",
-        {
-            "data": "fer2013",
-            "split": "public",
-            "images": len(public),
-            "seeds": list(range(arguments.seeds)),
-            "seed": 0,
-            "epochs": arguments.epochs,
-            "size": arguments.size,
-            "generator": arguments.generator,
-            "recipe": base.to_dict(),
-            "tables": tables,
-        },
-    )
+    settings = {
+        "data": "fer2013",
+        "split": "public",
+        "images": len(public),
+        "seeds": list(range(arguments.seeds)),
+        "seed": 0,
+        "epochs": arguments.epochs,
+        "size": arguments.size,
+        "generator": arguments.generator,
+        "recipe": base.to_dict(),
+    }
+    tables = _beside(tables, settings)
+    write_result("ablations", {**settings, "tables": tables})
     ablation_bars(tables, ROOT / "docs" / "ablations.png", f"FER2013 PublicTest, {arguments.epochs} epochs a training")
+
+
+def _beside(tables: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tables with those of other papers that were measured with the same settings before."""
+    path = ROOT / "results" / "ablations.json"
+    before = read_json(path) if path.exists() else {}
+    same = all(before.get(key) == value for key, value in settings.items())
+    found = {one["paper"]: one for one in (*(before["tables"] if same else ()), *tables)}
+    return [found[paper] for paper in PAPERS if paper in found]
 
 
 def _measured(trainings: Trainings, rows: tuple[Row, ...], seeds: int) -> Iterator[dict[str, Any]]:
