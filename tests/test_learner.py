@@ -178,6 +178,31 @@ def test_another_size_and_scaling(lcnn, side):
     assert np.abs(unscaled - expected).max() > 1e-2  # so the comparison above can tell
 
 
+def test_enlarged_faces_are_shown_as_sharp_as_they_were(ean):
+    own = Preprocessing((96, 96), (104, 104))
+    noise = np.random.default_rng(0).integers(0, 256, (2, 50, 50))
+    noise = sum(noise[:, i : i + 48, j : j + 48] for i in range(3) for j in range(3)) // 9  # as fine as faces are
+    noise = noise.astype(np.uint8)
+    large = own.batch(noise)
+    theirs = ean.card.preprocessing.batch(np.repeat(noise[..., None], 3, axis=-1))
+    error = {
+        enlarged: np.abs(np.asarray(Teacher([ean], own, ean.card.labels, enlarged=enlarged).views(large)[0]) - theirs)
+        for enlarged in (1.0, 104 / 48)
+    }
+    assert error[104 / 48].mean() < 0.7 * error[1.0].mean()
+    shown = np.asarray(Teacher([ean], own, ean.card.labels, enlarged=104 / 48).views(large)[0])
+    assert shown.min() >= 0
+    assert shown.max() <= 1
+
+
+def test_faces_with_more_pixels_than_a_teacher_are_averaged(ean):
+    own = Preprocessing((176, 176), (192, 192))
+    fine = np.indices((176, 176)).sum(axis=0) % 2  # a checkerboard of single pixels, from pictures of 144
+    x = np.repeat(np.float32(fine)[None, ..., None], 3, axis=-1)
+    shown = np.asarray(Teacher([ean], own, ean.card.labels, enlarged=192 / 144).views(x)[0])
+    np.testing.assert_allclose(shown[:, 2:-2, 2:-2], 0.5, atol=0.02)
+
+
 def test_an_ensemble_is_the_mean_of_probabilities(ean, lcnn):
     own = ean.card.preprocessing
     theirs = Preprocessing((44, 44), (48, 48), mean=(0.5,) * 3, std=(0.25,) * 3)

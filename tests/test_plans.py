@@ -76,10 +76,32 @@ def test_an_interrupted_cycle_goes_on_without_asking_again(splits, teacher, tmp_
         with pytest.raises(KeyboardInterrupt):
             train(small.NAME, *splits, settings, tmp_path / "cut", seed=3, teacher=teacher, verbose=0)
     assert sorted(p.name for p in (tmp_path / "cut" / "answers").iterdir()) == ["epoch-1.npy", "epoch-2.npy"]
-    monkeypatch.setattr(answers.Teacher, "call", stop)
+    monkeypatch.setattr(answers.Teacher, "views", stop)
     cut = train(small.NAME, *splits, settings, tmp_path / "cut", seed=3, teacher=teacher, verbose=0)
     for a, b in zip(weights(whole), weights(cut), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_litert_gives_the_teachers_answers(splits, teacher):
+    cyclic = batches(splits, 2)
+    taught = answers.Teacher([teacher, teacher], cyclic.preprocessing, splits[0].class_names[::-1])
+    x, _ = cyclic.batch(0)
+    for threads in (1, 3):
+        given = answers.QuickTeacher(taught, threads).predict_on_batch(x)
+        assert given.dtype == np.float32
+        np.testing.assert_allclose(given, taught.predict_on_batch(x), atol=1e-5)
+
+
+def test_a_teacher_that_cannot_be_converted_answers_in_keras(splits, teacher, tmp_path, monkeypatch):
+    cyclic = batches(splits, 2)
+    taught = answers.Teacher([teacher], cyclic.preprocessing, splits[0].class_names)
+    quick = answers.kept_answers(taught, cyclic, 2, tmp_path / "quick")
+
+    def refuse(*_):
+        raise TypeError("a layer of somebody's own")
+
+    monkeypatch.setattr(answers, "convert", refuse)
+    np.testing.assert_allclose(answers.kept_answers(taught, cyclic, 2, tmp_path / "keras"), quick, atol=1e-5)
 
 
 def test_damaged_answers_are_refused_by_name(splits, teacher, tmp_path):

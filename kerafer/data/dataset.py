@@ -119,6 +119,11 @@ class FaceDataset:
         """True where the images have one channel."""
         return self.images.ndim == 3 if isinstance(self.images, np.ndarray) else self.images.is_gray
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of all images, or None where they lie on disk in sizes of their own."""
+        return tuple(self.images.shape[1:3]) if isinstance(self.images, np.ndarray) else None
+
     def take(self, index: np.ndarray) -> FaceDataset:
         """Return the data set of some images, by number or by mask."""
         parts = {k: getattr(self, k)[index] for k in ("labels", "rows", "leaked")}

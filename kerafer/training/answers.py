@@ -2,20 +2,81 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 from tqdm import tqdm
 
 from kerafer.data.pipeline import TrainingBatches
+from kerafer.exporting import convert
 from kerafer.files import DAMAGE, replacing
-from kerafer.training.learner import Teacher
+from kerafer.runtime import LiteRTRunner
+from kerafer.training.learner import SMALLEST, Teacher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ANSWERS_FOLDER = "answers"
+
+
+class QuickTeacher:
+    """A teacher on LiteRT's CPU kernels, which answer several times faster than Keras does on a CPU.
+
+    Args:
+        teacher: the teacher, whose networks are converted to float32 files; its answers are the same to rounding.
+        threads: how many pictures are answered about at a time; by default as many as TensorFlow computes on.
+
+    Raises:
+        TypeError: if a network has a layer that cannot be converted.
+    """
+
+    def __init__(self, teacher: Teacher, threads: int | None = None) -> None:
+        self.teacher, self.threads = teacher, threads or _threads()
+        self._runners: list[list[LiteRTRunner]] = [[] for _ in range(self.threads)]  # an interpreter is one thread's
+        with tempfile.TemporaryDirectory() as folder:
+            for number, network in enumerate(teacher.networks):
+                path = Path(folder) / f"{number}.tflite"
+                path.write_bytes(convert(network, "float32"))
+                for runners in self._runners:
+                    runners.append(LiteRTRunner(path))
+
+    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+        """Return log-probabilities, (batch, classes) float32, for a student's inputs."""
+        views = [np.asarray(view) for view in self.teacher.views(x)]
+        shares = np.array_split(np.arange(len(x)), self.threads)
+        with ThreadPoolExecutor(self.threads) as pool:
+            parts = list(pool.map(lambda part: self._mean(part[0], [v[part[1]] for v in views]), enumerate(shares)))
+        return np.log(np.maximum(np.concatenate(parts), SMALLEST))
+
+    def _mean(self, thread: int, views: list[np.ndarray]) -> np.ndarray:
+        both = zip(self._runners[thread], views, self.teacher.orders, strict=True)
+        total = sum(runner.predict(view)[:, order] for runner, view, order in both)
+        return np.float32(total / len(views))
+
+
+def _threads() -> int:
+    import tensorflow as tf
+
+    return tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
+
+
+def _quickest(teacher: Teacher) -> Teacher | QuickTeacher:
+    """Return what answers fastest here: LiteRT on a CPU, the Keras model on an accelerator or where it must."""
+    if keras.backend.backend() != "tensorflow":
+        return teacher
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return teacher
+    try:
+        return QuickTeacher(teacher)
+    except TypeError:  # a layer of somebody's own
+        return teacher
 
 
 def kept_answers(
@@ -49,6 +110,7 @@ def kept_answers(
         (3, 2, 4, 7)
     """
     folder, count = Path(out) / ANSWERS_FOLDER, len(batches)
+    asked: Teacher | QuickTeacher | None = None
     shape = (count, batches.batch_size, len(batches.data.class_names))
     answers = np.zeros((batches.cycle, *shape), np.float32)
     numbers: Sequence[int] = range(min(batches.cycle, epochs))
@@ -57,9 +119,10 @@ def kept_answers(
         if path.exists():
             answers[epoch] = _read(path, shape)
             continue
+        asked = asked or _quickest(teacher)
         for position in range(count):
             x, _ = batches.batch(epoch * count + position)
-            answers[epoch, position] = teacher.predict_on_batch(x)
+            answers[epoch, position] = asked.predict_on_batch(x)
         with replacing(path) as temporary:
             np.save(temporary, answers[epoch])
     return answers

@@ -142,7 +142,8 @@ def train(
         if initial is not None:
             copy_weights(initial, plain)
         student = with_fused_batch_norm(plain)
-        model = Learner(student, recipe, Teacher(teachers, contract, data.class_names, channels) if teachers else None)
+        teaching = teachers and Teacher(teachers, contract, data.class_names, channels, _enlarged(data, contract))
+        model = Learner(student, recipe, teaching or None)
     whole, batches = (
         TrainingBatches(
             data,
@@ -267,6 +268,11 @@ def _policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _enlarged(data: FaceDataset, contract: Preprocessing) -> float:
+    """Return how many times larger the data's pixels are in a model's input."""
+    return 1.0 if data.size is None else max(1.0, min(r / s for r, s in zip(contract.resize, data.size, strict=True)))
 
 
 def _describe_weights(name: str, weights: str | None, initial: LoadedModel | None) -> dict[str, str] | None:

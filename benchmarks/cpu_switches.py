@@ -1,9 +1,10 @@
-"""What it brings to let TensorFlow's XLA fuse all but convolutions when a model trains on a CPU: results/fusing.json.
+"""What TensorFlow's switches for CPUs bring when a model trains on one thread: results/cpu_switches.json.
 
-python benchmarks/fusing.py [--models ean lcnn efficientface lfer] [--size 64]
+python benchmarks/cpu_switches.py [--models ean lcnn efficientface lfer] [--size 64] [--rounds 3]
 
-Each model trains on one thread, with XLA's variable and without it, in processes of their own that take turns; pictures
-are random numbers, since only the time is measured. XLA compiles first, which is not counted.
+oneDNN's kernels are off by default on processors without AVX-512; XLA can fuse all but convolutions. Each model trains
+with neither, with each and with both, in processes of their own that take turns; pictures are random numbers, since
+only the time is measured. XLA compiles first, which is not counted.
 """
 
 from __future__ import annotations
@@ -18,9 +19,15 @@ from pathlib import Path
 
 from common import write_result
 
-VARIABLE = "TF_XLA_FLAGS"
-FUSING = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit=true --tf_xla_ops_to_cluster=FUSIBLE"
-BATCH, STEPS, WARM_UP = 64, 6, 2
+FUSING = {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit=true --tf_xla_ops_to_cluster=FUSIBLE"}
+SWITCHES: dict[str, dict[str, str]] = {
+    "neither": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "onednn": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "fusing": {"TF_ENABLE_ONEDNN_OPTS": "0", **FUSING},
+    "both": {"TF_ENABLE_ONEDNN_OPTS": "1", **FUSING},
+}
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "amx_tile")
+BATCH, STEPS, WARM_UP, SEED = 64, 6, 2, 0
 ONE_THREAD = {f"{name}_THREADS": "1" for name in ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")}
 
 
@@ -36,25 +43,35 @@ def main() -> None:
         print(rate(arguments.worker[0], int(arguments.worker[1])))
         return
     rows = [measured(name, arguments.size, arguments.rounds) for name in arguments.models]
-    write_result("fusing", {"variable": VARIABLE, "value": FUSING, "batch": BATCH, "threads": 1, "models": rows})
+    common = {"batch": BATCH, "seed": SEED, "threads": 1, "rounds": arguments.rounds, "processor": processor()}
+    write_result("cpu_switches", {**common, "switches": SWITCHES, "models": rows})
+
+
+def processor() -> list[str]:
+    """Return which of the instruction sets that matter here this processor has."""
+    found = Path("/proc/cpuinfo").read_text(encoding="utf-8").split() if Path("/proc/cpuinfo").exists() else []
+    return [feature for feature in FEATURES if feature in found]
 
 
 def measured(name: str, size: int, rounds: int) -> dict[str, object]:
-    """Return images a second of a model, with and without, and their ratio."""
+    """Return images a second of a model with each setting, and the ratio of each to neither switch."""
     import kerafer
 
     size = min(size, kerafer.model_spec(name).input_shape[0])
-    found: dict[str, list[float]] = {"plain": [], "fused": []}
+    found: dict[str, list[float]] = {setting: [] for setting in SWITCHES}
     for number in range(rounds):
-        for kind in sorted(found, reverse=bool(number % 2)):
-            environment = {**os.environ, **ONE_THREAD, **({VARIABLE: FUSING} if kind == "fused" else {})}
+        for setting in sorted(found, reverse=bool(number % 2)):
+            environment = {**os.environ, **ONE_THREAD, "TF_XLA_FLAGS": "", **SWITCHES[setting]}
             command = [sys.executable, str(Path(__file__).resolve()), "--worker", name, str(size)]
             ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-            found[kind].append(float(ran.stdout.split()[-1]))
-            print(f"{name} at {size}, {kind}: {found[kind][-1]:.0f} images/s", flush=True)
-    ratio = statistics.median(f / p for f, p in zip(found["fused"], found["plain"], strict=True))
-    medians = {f"{kind}_images_per_second": round(statistics.median(rates)) for kind, rates in found.items()}
-    return {"model": name, "size": size, **medians, "ratio": round(ratio, 2), "rounds": rounds}
+            found[setting].append(float(ran.stdout.split()[-1]))
+            print(f"{name} at {size}, {setting}: {found[setting][-1]:.0f} images/s", flush=True)
+    ratios = {
+        setting: round(statistics.median(one / base for one, base in zip(rates, found["neither"], strict=True)), 2)
+        for setting, rates in found.items()
+    }
+    medians = {setting: round(statistics.median(rates)) for setting, rates in found.items()}
+    return {"model": name, "size": size, "images_per_second": medians, "ratio_to_neither": ratios}
 
 
 def rate(name: str, size: int) -> float:
@@ -69,7 +86,7 @@ def rate(name: str, size: int) -> float:
     plain = kerafer.build_model(name, input_shape=(size, size, channels), classes=classes, classifier_activation=None)
     model = with_fused_batch_norm(plain)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(SEED)
     x = random.random((BATCH, size, size, channels), np.float32)
     y = random.integers(0, classes, BATCH)
     for _ in range(WARM_UP):
