@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from conftest import ROOT
 
+import kerafer
 from kerafer.card import FORMAT
 from kerafer.cli.main import main
 from kerafer.exporting import Bundle, install_in_android
 from kerafer.files import sha256
+from kerafer.weights import resolve_file
 
 READER = ROOT / "android_export/kerafer-android/src/main/kotlin/org/kerafer/ModelCard.kt"
 
@@ -60,6 +63,38 @@ def test_a_library_of_another_format_is_refused(bundle_folder, project):
     assert not (project / "app/src/main/assets").exists()
 
 
+def test_the_library_is_found_from_its_neighbour_module(bundle_folder, project):
+    library = project / "kerafer-android" / READER.name
+    library.write_text(re.sub(r"FORMAT = \d+", f"FORMAT = {FORMAT + 1}", library.read_text()))
+    install_in_android(Bundle.open(bundle_folder), project / "app")  # nothing says that they belong together
+    (project / "settings.gradle.kts").touch()
+    with pytest.raises(ValueError, match=f"format {FORMAT + 1}"):
+        install_in_android(Bundle.open(bundle_folder), project / "app", "other")
+
+
+def test_somebody_elses_file_of_that_name_is_not_the_library(bundle_folder, project):
+    (project / "app/Faces.kt").write_text("package org.example\nconst val FORMAT = 99\n")
+    assert install_in_android(Bundle.open(bundle_folder), project).is_dir()
+
+
+def test_nothing_but_the_bundles_own_files_gets_into_the_app(bundle_folder, project, tmp_path):
+    run = shutil.copytree(bundle_folder, tmp_path / "run")  # as `kerafer.quantize` leaves it: a bundle and its training
+    for name in ("state.npz", "history.csv", "last.keras"):
+        (run / name).touch()
+    place = install_in_android(Bundle.open(run), project)
+    assert not {path.name for path in place.iterdir()} & {"state.npz", "history.csv", "last.keras", "model.keras"}
+
+
+def test_no_bundle_without_a_detector(bundle_folder, project, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("kerafer.exporting.android._install_detector", full)
+    with pytest.raises(OSError, match="no space"):
+        install_in_android(Bundle.open(bundle_folder), project)
+    assert not [*(project / "app/src/main/assets").rglob("*.tflite")]
+
+
 def test_another_folder_or_name_is_refused(bundle_folder, project, tmp_path):
     with pytest.raises(FileNotFoundError, match="app/src/main"):
         install_in_android(Bundle.open(bundle_folder), tmp_path)
@@ -77,6 +112,31 @@ def test_the_command_exports_into_the_app(project, capsys):
     assert "overwrite" in capsys.readouterr().err
     assert main(["export", "ean"]) == 2
     assert "--android" in capsys.readouterr().err
+
+
+def test_the_shipped_integer_file_gets_into_the_app_as_it_is(project):
+    assert main(["export", "ean", "--weights", "fer2013", "--recipe", "qat_int8", "--android", str(project)]) == 0
+    [file] = (project / "app/src/main/assets/kerafer/ean").glob("*.tflite")
+    assert file.name == "ean_qat_int8.tflite"
+    assert file.read_bytes() == resolve_file("ean", "fer2013_qat_int8").read_bytes()
+    card = json.loads((file.parent / "card.json").read_text())
+    assert card["files"][file.name]["fine_tuning"]["recipe"]["name"] == "qat"
+
+
+def test_an_integer_file_that_is_not_shipped_must_be_made(tmp_path):
+    with pytest.raises(ValueError, match=r"kerafer\.quantize"):
+        kerafer.export(kerafer.load_model("ean", weights="fer2013"), tmp_path / "ean", recipes=("qat_int8",))
+
+
+def test_quantized_files_get_into_the_app(bundle_folder, project, tmp_path, capsys):
+    source = str(bundle_folder / "model.keras")
+    arguments = ["quantize", source, "--recipe", "float16", "--out"]
+    assert main([*arguments, str(tmp_path / "out"), "--name", "mine"]) == 2
+    assert "--android" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "out"), "--android", str(project), "--name", "mine"]) == 0
+    assert (project / "app/src/main/assets/kerafer/mine/ean_float16.tflite").is_file()
+    assert main([*arguments, str(tmp_path / "again"), "--android", str(project), "--name", "mine"]) == 2
+    assert not (tmp_path / "again").exists()  # refused before the work
 
 
 def test_the_command_takes_a_model_of_ones_own_by_its_path(bundle_folder, project):

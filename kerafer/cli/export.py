@@ -39,12 +39,22 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--recipe",
         action="append",
-        help="float32, float16, weight_int8, dynamic_int8 or static_int8 (may be repeated; default: all five)",
+        help="float32, float16, weight_int8, dynamic_int8 or static_int8, or qat_int8 where it is shipped with the "
+        "weights (may be repeated; default: the first five, with --android all that there are)",
     )
     add_data(verb, required=False, flag="--calibrate", purpose="pictures for static_int8's ranges")
     verb.add_argument("--calibrate-split", default="train", help="split to calibrate on (default: train)")
     verb.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
     add_reading(verb)
+
+
+def _for_app(arguments: argparse.Namespace, model: str, weights: str | None) -> tuple[str, ...]:
+    """Return the tuned files that are shipped with the weights, for an app, which tries them first on a CPU."""
+    from kerafer.weights import shipped_files
+
+    if not arguments.android:
+        return ()
+    return tuple(e["recipe"] for name, e in shipped_files(model).items() if name == f"{weights}_{e['recipe']}")
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -68,7 +78,7 @@ def _export(arguments: argparse.Namespace) -> int:
             out,
             weights=weights,
             labels=arguments.labels,
-            recipes=tuple(arguments.recipe or UNTRAINED_RECIPES),
+            recipes=tuple(arguments.recipe or (*UNTRAINED_RECIPES, *_for_app(arguments, model, weights))),
             calibration=calibration,
             overwrite=arguments.overwrite,
         )

@@ -44,6 +44,9 @@ def add(verbs: Any) -> None:
         help="float32, float16, weight_int8, dynamic_int8, static_int8 or qat_int8 (repeatable; default: qat_int8)",
     )
     verb.add_argument("--out", help="folder of the bundle (default: MODEL-RECIPE, with --compare MODEL-recipes)")
+    verb.add_argument("--android", metavar="PROJECT", help="Android project that gets a copy of the bundle's files")
+    verb.add_argument("--name", help="of the bundle in the Android project (default: the model's)")
+    verb.add_argument("--overwrite", action="store_true", help="replace a bundle of that name in the Android project")
     add_data(verb, required=False, purpose="data to train with and to calibrate on")
     verb.add_argument("--split", default="train", help="split to train with and to calibrate on (default: train)")
     verb.add_argument("--validation", help="split to measure on (default: the data set's public, val or test)")
@@ -86,12 +89,16 @@ def _quantize(arguments: argparse.Namespace) -> int:
     _check(arguments, trains, integer)
 
     from kerafer.deployment import compare_recipes, explain_rounding, quantize
+    from kerafer.exporting import android_folder, check_target, install_in_android
     from kerafer.exporting.bundle import loaded_source
 
     model, weights = model_and_weights(arguments)
     loaded = loaded_source(model, weights=weights, labels=arguments.labels)
     data, validation = _splits(arguments, trains)
     out = arguments.out or (f"{loaded.card.model}-recipes" if arguments.compare else None)
+    if arguments.android:  # what can be refused before the work is
+        place = android_folder(arguments.android, arguments.name or loaded.card.model)
+        check_target(place, arguments.overwrite)
     bundle = quantize(
         loaded,
         recipe=recipes,
@@ -105,6 +112,10 @@ def _quantize(arguments: argparse.Namespace) -> int:
     )
     told: dict[str, Any] = {"folder": str(bundle.folder), "card": bundle.card.to_dict()}
     texts, verified = [_listed(bundle)], True
+    if arguments.android:
+        place = install_in_android(bundle, arguments.android, arguments.name, overwrite=arguments.overwrite)
+        told["android"] = str(place)
+        texts.append(f"a copy for the app in {place}")
     if arguments.compare:
         comparison = compare_recipes(bundle, validation, progress=progress(arguments))
         told["comparison"] = comparison.to_dict()
@@ -130,6 +141,8 @@ def _check(arguments: argparse.Namespace, trains: bool, integer: bool) -> None:
         raise ValueError(f"{', '.join(tuning)} goes with a fine-tuning. Add --recipe qat_int8, or leave it out.")
     if arguments.layers and not integer:
         raise ValueError("`--layers` explains integer files. Add --recipe static_int8 or qat_int8.")
+    if (arguments.name or arguments.overwrite) and not arguments.android:
+        raise ValueError("`--name` and `--overwrite` go with --android PROJECT. Received: no project")
     if arguments.validation and not arguments.data:
         raise ValueError("`--validation` goes with --data. Received: no data")
 

@@ -9,7 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from kerafer.card import FORMAT
-from kerafer.exporting.bundle import MODEL_FILE, Bundle, check_target, move_into_place
+from kerafer.exporting.bundle import (
+    GOLDEN_FILE,
+    GOLDEN_INPUTS,
+    LABELS_FILE,
+    Bundle,
+    check_target,
+    move_into_place,
+)
 from kerafer.files import replacing
 from kerafer.vision.blazeface import FOLDER as DETECTOR
 from kerafer.vision.blazeface import FORMAT as DETECTOR_FORMAT
@@ -22,6 +29,8 @@ FACES = "kerafer-faces"
 
 _READERS = {"ModelCard.kt": FORMAT, "Faces.kt": DETECTOR_FORMAT}
 _FORMAT = re.compile(r"const val FORMAT = (\d+)")
+_PACKAGE = re.compile(r"^package org\.kerafer\b", re.MULTILINE)
+_SETTINGS = ("settings.gradle.kts", "settings.gradle")
 
 
 def android_folder(project: str | Path, name: str) -> Path:
@@ -45,14 +54,21 @@ def android_folder(project: str | Path, name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError(f"`name` of a bundle must be letters, digits, _ and -. Received: {name!r}")
     for name_of_reader, written in _READERS.items():
-        for reader in project.rglob(name_of_reader):
-            found = _FORMAT.search(reader.read_text(encoding="utf-8"))
-            if found and int(found[1]) != written:
+        for reader in _root(project).rglob(name_of_reader):
+            text = reader.read_text(encoding="utf-8")
+            found = _FORMAT.search(text)
+            if found and _PACKAGE.search(text) and int(found[1]) != written:
                 raise ValueError(
                     f"{reader} reads format {found[1]}, and this version of kerafer writes format {written}. Take the "
                     "library and the package of one version."
                 )
     return module / ASSETS / name
+
+
+def _root(project: Path) -> Path:
+    """Return the folder that Android Studio opens, in which a module's library lies too; without one, the project."""
+    folder = project.resolve()
+    return next((f for f in (folder, *folder.parents) if any((f / name).is_file() for name in _SETTINGS)), folder)
 
 
 def install_in_android(
@@ -91,12 +107,13 @@ def install_in_android(
     place.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=place.parent.parent, prefix=".kerafer."))
     try:
-        shutil.copytree(bundle.folder, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MODEL_FILE))
-        files = {file: entry for file, entry in bundle.card.files.items() if file != MODEL_FILE}
+        for name_of_file in (*bundle.tflite_files, LABELS_FILE, GOLDEN_FILE, GOLDEN_INPUTS):
+            shutil.copyfile(bundle.folder / name_of_file, building / name_of_file)
+        files = {file: bundle.card.files[file] for file in bundle.tflite_files}
         replace(bundle.card, files=files).write(building)
         building.chmod(0o755)
-        move_into_place(building, place)
         _install_detector(place.parent.parent / FACES)
+        move_into_place(building, place)  # last, so that an app never finds a bundle without a detector
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return place

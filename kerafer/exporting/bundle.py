@@ -31,6 +31,8 @@ from kerafer.loading import LoadedModel, load_model, own_model
 from kerafer.preprocess import Preprocessing
 from kerafer.quantization.recipes import UNTRAINED_RECIPES, export_recipe
 from kerafer.runtime import KerasRunner, LiteRTRunner
+from kerafer.weights import resolve_file, shipped_files
+from kerafer.zoo import list_models
 
 if TYPE_CHECKING:
     import keras
@@ -94,7 +96,8 @@ def export(
         weights: shipped weights, for a registry name.
         labels: class names in output order, for a model or `.keras` file of one's own.
         preprocessing: contract from a picture to the input, likewise; resizing and values of 0 to 1 by default.
-        recipes: of `kerafer.quantization.UNTRAINED_RECIPES`; `kerafer.quantize` makes files of the others.
+        recipes: of `kerafer.quantization.UNTRAINED_RECIPES`; of the others, files that are shipped with the weights.
+            `kerafer.quantize` makes them for other models.
         calibration: pictures whose activations decide the ranges of `static_int8`; up to 300 are drawn. Without it,
             varied crops of the one portrait that matplotlib ships are used, which is real but narrow.
         overwrite: replace an existing bundle; any other folder is always refused.
@@ -115,15 +118,34 @@ def export(
         ('ean_float16.tflite',)
     """
     out = Path(out)
+    ready = _shipped_with(source, weights)
     for name in recipes:
-        if export_recipe(name).trained:
-            raise ValueError(f"`recipes` of an export need no training; {name!r} does: use kerafer.quantize.")
+        if export_recipe(name).trained and name not in ready:
+            raise ValueError(
+                f"`recipes` of an export need no training, but for files that are shipped with the weights. {name!r} "
+                "needs it: use kerafer.quantize."
+            )
     check_target(out, overwrite)
     loaded = loaded_source(source, weights=weights, labels=labels, preprocessing=preprocessing)
     writing = BundleWriter(loaded, calibration, seed)
     for recipe in recipes:
-        writing.add(recipe)
+        if export_recipe(recipe).trained:
+            writing.add_finished(recipe, *ready[recipe])
+        else:
+            writing.add(recipe)
     return writing.write(out)
+
+
+def _shipped_with(source: object, weights: str | None) -> dict[str, tuple[bytes, dict[str, Any]]]:
+    """Return the files that were tuned and are shipped with a model's weights, and their notes, by recipe."""
+    if weights is None or not isinstance(source, str) or source not in list_models():
+        return {}
+    found = {}
+    for name, entry in shipped_files(source).items():
+        if name == f"{weights}_{entry['recipe']}":
+            note = {key: entry[key] for key in ("fine_tuning", "against_fine_tuned") if key in entry}
+            found[entry["recipe"]] = (resolve_file(source, name).read_bytes(), note)
+    return found
 
 
 def loaded_source(
@@ -195,6 +217,12 @@ class BundleWriter:
         card = replace(self.loaded.card, preprocessing=contract_of(self.loaded.card, recipe))
         self.files[name] = add_metadata(slim(data), card, recipe)
         self.notes[name] = {"recipe": recipe, **(note or {})}
+        return name
+
+    def add_finished(self, recipe: str, data: bytes, note: dict[str, Any]) -> str:
+        """Add a file that has its metadata already, as it is, and return its name."""
+        name = f"{self.loaded.card.model}_{recipe}.tflite"
+        self.files[name], self.notes[name] = data, {"recipe": recipe, **note}
         return name
 
     def write(self, out: Path, *, beside: Path | None = None) -> Bundle:
