@@ -82,7 +82,7 @@ def documented():
     """The commands of docs/training.md, in words."""
     text = (ROOT / "docs/training.md").read_text().replace("\\\n", " ")
     for line in re.findall(r"^\$ (.*)$", text, flags=re.MULTILINE):
-        words = [word for word in shlex.split(line) if not re.match("KERAS_.*=", word)]
+        words = [word for word in shlex.split(line, comments=True) if not re.match("KERAS_.*=", word)]
         if words[0] == "kerafer":
             yield words[1:]
 
