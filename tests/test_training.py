@@ -252,7 +252,7 @@ def test_other_versions_are_told(base, few, tmp_path):
 
 @pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_half_precision_trains_and_is_kept_in_single(policy, few, tmp_path):
-    settings = replace(QUICK, epochs=3, dtype_policy=policy, average_epochs=1.0)
+    settings = replace(QUICK, epochs=6, dtype_policy=policy, average_epochs=1.0)
     run = train(small.NAME, *few, settings, tmp_path / "run", verbose=0)
     assert keras.config.dtype_policy().name == "float32"
     rows = history(run.folder)

@@ -4,7 +4,8 @@ Three teachers that differ: two EANs three times as wide, which learn from pictu
 them with parts covered, and a plain EAN. The mean of their probabilities is more accurate than each. FER+ votes do not
 help to predict FER2013's own labels. Networks that halve their maps twice before the first block learn slowly from few
 pixels: EfficientFace and LFER-LDL start at 64, go on at 96, where they become better than their teachers, and then
-learn once more from all five. EAN and LCNN learn from the mean of the three and of these two.
+learn once more from all five, with parts covered. EAN and LCNN learn from the mean of the three and of these two. In
+a last round the large networks see whole faces again, and have EAN for a teacher in place of the plain one.
 
 Both learn in two halves: first from pictures that are turned and shifted, for which networks so small have little room,
 then, from there, from crops and mirror images alone. The second half is what made them better; LCNN gets more pixels in
@@ -78,6 +79,10 @@ _COARSE = replace(
 _FINE = replace(_STUDENT, name="student_fine", epochs=30, warmup_epochs=1, cycle=14, alpha=0.7, weight_decay=1e-3)
 _FINAL = replace(_FINE, name="student_final", epochs=38, alpha=0.9, augmentation=(*VARIED, "cutout"))
 
+_LAST = replace(
+    _FINAL, name="student_last", epochs=12, cycle=8, learning_rate=0.05, average_epochs=2.0, augmentation=VARIED
+)
+
 _LARGE = tuple(
     stage
     for model, seed in (("lfer", 11), ("efficientface", 12))
@@ -99,11 +104,11 @@ _VOTES = replace(
 _TUNING = recipe("qat", epochs=2)  # calibration alone rounds the large networks without loss
 _ALL = (*_FIRST, "lfer-96", "efficientface-96")
 
-_FURTHER = tuple(
-    Stage(model, model, _FINAL, size=96, resize=104, seed=31, teachers=_ALL, initial=f"{model}-96")
+_COVERED = tuple(
+    Stage(f"{model}-covered", model, _FINAL, size=96, resize=104, seed=31, teachers=_ALL, initial=f"{model}-96")
     for model in ("lfer", "efficientface")
 )
-_FIVE = (*_FIRST, "lfer", "efficientface")
+_FIVE = (*_FIRST, *(stage.name for stage in _COVERED))
 _EAN = (
     Stage("ean-varied", "ean", _STUDENT, seed=3, teachers=_FIVE),
     Stage("ean", "ean", _CLOSE, seed=4, teachers=_FIVE, initial="ean-varied"),
@@ -112,7 +117,20 @@ _LCNN = (
     Stage("lcnn-48", "lcnn", _STUDENT, size=48, resize=52, seed=3, teachers=_FIVE),
     Stage("lcnn", "lcnn", _SHARP, size=64, resize=70, seed=4, teachers=_FIVE, initial="lcnn-48"),
 )
-_EARLIER = (*_TEACHERS, *_LARGE)
+_EARLIER = (*_TEACHERS, *_LARGE, *_COVERED)
+_LFER, _EFFICIENTFACE = (
+    Stage(
+        stage.model,
+        stage.model,
+        _LAST,
+        size=96,
+        resize=104,
+        seed=41,
+        teachers=(*_FIRST[:2], "ean", *_FIVE[3:]),
+        initial=stage.name,
+    )
+    for stage in _COVERED
+)
 
 PLANS: dict[str, Plan] = {
     plan.name: plan
@@ -120,12 +138,12 @@ PLANS: dict[str, Plan] = {
         Plan(
             "ean_best",
             "EAN, taught by three EANs, two of them three times as wide, by LFER-LDL and by EfficientFace.",
-            (*_EARLIER, *_FURTHER, *_EAN),
+            (*_EARLIER, *_EAN),
         ),
         Plan(
             "lcnn_best",
             "LCNN at 64 pixels, which starts at 48, taught by the same.",
-            (*_EARLIER, *_FURTHER, *_LCNN),
+            (*_EARLIER, *_LCNN),
         ),
         Plan(
             "ean_ferplus",
@@ -135,13 +153,13 @@ PLANS: dict[str, Plan] = {
         Plan(
             "efficientface_best",
             "EfficientFace at 96 pixels, which starts at 64, taught by three EANs, then by itself and LFER-LDL too.",
-            (*_EARLIER, _FURTHER[1]),
+            (*_EARLIER, *_EAN, _EFFICIENTFACE),
             _TUNING,
         ),
         Plan(
             "lfer_best",
             "LFER-LDL at 96 pixels, which starts at 64, taught by three EANs, then by itself and EfficientFace too.",
-            (*_EARLIER, _FURTHER[0]),
+            (*_EARLIER, *_EAN, _LFER),
             _TUNING,
         ),
     )
