@@ -79,7 +79,7 @@ def test_a_decompression_bomb_is_refused(tmp_path, capsys):
     assert path.stat().st_size < 1_000_000
     with pytest.raises(ValueError, match=r"bomb\.png.*pixels"):
         read_image(path)
-    assert main(["predict", str(path), "--no-files", "--detector", "blazeface"]) == 1
+    assert main(["predict", str(path), "--no-files", "--detector", "blazeface"]) == 2
     assert "bomb.png" in capsys.readouterr().err
 
 
