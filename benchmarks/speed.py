@@ -4,8 +4,9 @@
 
 Each system runs in a process of its own with as many CPUs and threads as the others, and they take turns: a slow moment
 of the machine meets all. Only ratios mean anything elsewhere, and nothing here tells a phone's speed. Pictures and the
-video, 640x480, are made of matplotlib's sample portrait; `--photo` adds your own. The files' part measures the networks
-of EAN's Table 5 and LCNN's Tables 3 to 5 as `.tflite` files: latency, and the memory of a process with each.
+video, 640x480, are made of matplotlib's sample portrait; `--photo` adds your own. The files' part measures networks as
+`.tflite` files, those of EAN's Table 5 and, of LCNN's Tables 3 and 5, those that the paper describes well enough to
+build them: latency, and the memory of a process with each.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ FIELDS = (
 )
 THREADS = (1, 2)
 VIDEO_SECONDS = 4.0
-# name: model, side and options: what the papers compare on, at 44 (EAN's) and 48 (LCNN's), and our four
+# Name: model, side and options; what the papers compare on, at 44 (EAN's) and 48 (LCNN's), and our four. Of LCNN's
+# tables VGG-Net (10 convolutions, 3 dense layers, 87,566,680 parameters), "CNN" and DenseNet-1 (95,263 parameters) are
+# missing: the paper gives no widths. Its Table 4 is of trainings.
 NETWORKS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "ean-44": ("ean", 44, {}),
     "vgg16-44": ("vgg16_cifar", 44, {}),

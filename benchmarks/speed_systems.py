@@ -95,7 +95,7 @@ def _detect(option: str, arguments: argparse.Namespace) -> tuple[Any, Job]:
 
 
 def _kerafer(option: str, arguments: argparse.Namespace) -> tuple[Any, Job]:
-    """Return what `kerafer predict` does to a picture."""
+    """Return what `kerafer predict` does to a picture; it runs shipped weights as a float32 `.tflite`, too."""
     from kerafer.vision import Recognizer
 
     recognizer = Recognizer(arguments.model, detector=_detector(option, arguments.threads))

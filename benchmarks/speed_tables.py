@@ -31,7 +31,7 @@ NETWORKS = {
     "efficientface-96": "**EfficientFace**",
     "lfer-96": "**LFER-LDL**",
 }
-# EAN's Table 5: (milliseconds, memory in MB) on a CPU that the paper does not name
+# EAN's Table 5: milliseconds on a CPU that the paper does not name
 PRINTED = {
     "vgg16-44": "11.952",
     "resnet18-44": "12.255",
@@ -124,8 +124,9 @@ def networks() -> str:
     return table(heads, lines) + (
         "\n\nfloat32 `.tflite` with drawn weights in LiteRT, 1 thread, taking turns, each in a process of its own. "
         f'Memory is what the process takes at most beyond the {empty:.0f} MB of one without a network. "In the paper": '
-        "the ratio of latencies that EAN's Table 5 prints, on a CPU that it does not name. LCNN's paper (Tables 4 and "
-        "5) prints shares of a computer's CPU and memory that it does not name either."
+        "the ratio of latencies that EAN's Table 5 prints, on a CPU that it does not name. LCNN's paper prints shares "
+        "of a computer's CPU and memory, while training (Table 4) and in use (Table 5), beside VGG-Net, a CNN and "
+        "ResNet-50; of the first two, and of its DenseNet-1, it gives too little to build them."
     )
 
 

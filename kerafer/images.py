@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused: 200 megapixels take 600 MB once decoded."""
+from kerafer.files import DAMAGE
+
+MAX_PIXELS = 150_000_000
+"""Larger pictures are refused: 150 megapixels take 450 MB once decoded. Pillow itself refuses from 178 on."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""What is decoded. Pillow knows more, among them EPS, for which it would start Ghostscript."""
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -36,18 +43,28 @@ def read_image(path: str | Path) -> np.ndarray:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no picture {path}.")
+    _have_one_limit()
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"{path} has {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}. Make it smaller first."
-                )
-            upright = ImageOps.exif_transpose(image)
-            return _to_rgb(upright)
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height <= MAX_PIXELS:
+                return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not a picture in a known format, or it is damaged.") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error
+        raise ValueError(
+            f"{path} is not a picture in a known format ({', '.join(FORMATS)}), or it is damaged."
+        ) from error
+    except Image.DecompressionBombError:
+        pass
+    except DAMAGE as error:
+        raise ValueError(f"{path} cannot be read as a picture: {str(error) or type(error).__name__}.") from error
+    raise ValueError(f"{path} has more than {MAX_PIXELS:,} pixels. Make it smaller first.")
+
+
+@cache
+def _have_one_limit() -> None:
+    """Silence Pillow's warning of pictures that are half as large as it takes: `MAX_PIXELS` is the limit here."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def _to_rgb(image: object) -> np.ndarray:

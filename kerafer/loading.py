@@ -49,6 +49,7 @@ def load_model(
     weights: str | None = None,
     labels: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
+    threads: int = 1,
 ) -> LoadedModel:
     """Load a model by registry name, from a file or folder that kerafer wrote, or from a `.keras` file of one's own.
 
@@ -59,6 +60,7 @@ def load_model(
             with a registry name.
         labels: class names in output order, only for a `.keras` file without a card.
         preprocessing: contract from a picture to the input, likewise; by default as `own_model` finds it.
+        threads: CPU threads of a `.tflite` file; Keras has settings of its own.
 
     Returns:
         The model with its card; it takes RGB, whatever it was trained on.
@@ -85,7 +87,7 @@ def load_model(
                 f"`weights` must be given for {text!r}: one of {list(shipped(text))}, or train it and name the run."
             )
         if weights in shipped_files(text):
-            return replace(_exported(resolve_file(text, weights)), name=f"{text} ({weights})")
+            return replace(_exported(resolve_file(text, weights), threads), name=f"{text} ({weights})")
         resolve(text, weights)  # refuses unknown names and damaged files
         if weights not in shipped(text):
             raise ValueError(f"`weights` of {text!r} must be one of {list(shipped(text))}. Received: {weights!r}")
@@ -105,7 +107,7 @@ def load_model(
             f"There is no model or file {text!r}. Models: {', '.join(list_models())}; or give a .keras or .tflite file."
         )
     if path.suffix == ".tflite":
-        return _exported(path)
+        return _exported(path, threads)
     if path.suffix == ".keras":
         import keras
 
@@ -125,9 +127,9 @@ def load_model(
     raise ValueError(f"{path} must be a .keras or .tflite file.")
 
 
-def _exported(path: Path) -> LoadedModel:
+def _exported(path: Path, threads: int) -> LoadedModel:
     """Return a `.tflite` file with the card beside it, or the one in its own metadata."""
-    runner = LiteRTRunner(path)
+    runner = LiteRTRunner(path, threads)
     beside = ModelCard.read(path.parent) if (path.parent / FILE_NAME).exists() else None
     if beside is not None and path.name in beside.files:
         card = beside

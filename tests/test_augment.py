@@ -5,12 +5,13 @@ import json
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import kerafer
 from kerafer.cli.main import main
 from kerafer.data.augment import AUGMENTATIONS, CUTTING, augment
 from kerafer.data.augment import photometric as light
-from kerafer.data.augment.drawing import augmented_views, choose_images
+from kerafer.data.augment.drawing import augmented_views, choose_images, draw_augmentations
 from kerafer.data.samples import synthetic, synthetic_faces, write_synthetic_csv
 from kerafer.images import read_image
 
@@ -244,6 +245,16 @@ def test_preview_shows_each_class_and_what_a_training_sees():
             augmented_views(data, choose_images(data, wrong.get("count", 2)), CONTRACT, (), wrong.get("views", 2))
 
 
+def test_a_preview_is_a_figure_of_the_chosen_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = synthetic(35)
+    figure = draw_augmentations(data, CONTRACT, ("five_crop", "flip"), None, count=5, views=3, seed=4)
+    assert isinstance(figure, Figure)
+    classes = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert classes == [data.class_names[label] for label in data.labels[choose_images(data, 5, 4)]]
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_draws_a_preview(tmp_path, capsys):
     source = f"fer2013:{write_synthetic_csv(tmp_path / 'faces.csv', train=21)}"
     out = tmp_path / "preview.png"
@@ -251,7 +262,8 @@ def test_the_command_draws_a_preview(tmp_path, capsys):
     assert main([*arguments, "--augmentation", "mild_resized_crop", "photometric"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["augmentation"] == ["mild_resized_crop", "photometric"]
-    assert len(told["rows"]) == 3
+    data = kerafer.load_data(source, progress=False)
+    assert told["rows"] == data.rows[choose_images(data, 3)].tolist()
     drawn = read_image(out)
     assert main([*arguments, "--augmentation", "none"]) == 0
     assert json.loads(capsys.readouterr().out)["augmentation"] == []

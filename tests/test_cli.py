@@ -1,6 +1,8 @@
 """The command, as a newcomer types it."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -135,10 +137,32 @@ def test_predict_without_a_face_is_no_error(capsys, tmp_path):
 def test_one_bad_picture_does_not_stop_the_others(capsys, photo, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")
-    entries = json_of(capsys, "predict", bad, photo, tmp_path / "none.png", "--no-files", code=1)["pictures"]
+    entries = json_of(capsys, "predict", bad, photo, tmp_path / "none.png", "--no-files", code=2)["pictures"]
     assert "bad.png" in entries[0]["error"]
     assert len(entries[1]["faces"]) == 1
     assert "none.png" in entries[2]["error"]
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(capsys, photo, tmp_path):
+    sources = [photo]
+    for folder, suffix in (("b", "png"), ("c", "PNG"), ("d", "webp")):
+        path = tmp_path / folder / f"{'PHOTO' if folder == 'c' else 'photo'}.{suffix}"
+        path.parent.mkdir()
+        Image.open(photo).save(path)
+        sources.append(path)
+    out = tmp_path / "out"
+    entries = json_of(capsys, "predict", *sources, "--out", out, "--detector", "blazeface")["pictures"]
+    names = ["photo", "photo-2", "PHOTO-3", "photo-4"]
+    assert [entry["annotated"] for entry in entries] == [str(out / f"{name}.annotated.png") for name in names]
+    assert [json.loads((out / f"{name}.json").read_text())["source"] for name in names] == list(map(str, sources))
+
+
+def test_a_source_is_not_overwritten(capsys, photo, tmp_path):
+    other = tmp_path / "photo.annotated.png"
+    other.write_bytes(photo.read_bytes())
+    json_of(capsys, "predict", photo, other, "--out", tmp_path, "--detector", "blazeface")
+    assert other.read_bytes() == photo.read_bytes()
+    assert (tmp_path / "photo-2.annotated.png").is_file()
 
 
 def test_export_verify_evaluate(capsys, fer_csv, tmp_path):
@@ -193,6 +217,17 @@ def test_data_check(capsys, fer_csv):
         (["verify", "nowhere"], "card.json"),
         (["train", "ean", "--data", "fer2013"], "KIND:PATH"),
         (["export", "nothing.keras", "--out", "x"], "nothing.keras"),
+        (["predict", "none.png", "--no-files", "--detector", "blazeface"], "none.png"),
+        (["video", "none.mp4"], "none.mp4"),
+        (["video", "none.mp4", "--every", "nan"], "every=nan"),
+        (["predict", "two\nlines.png", "--no-files", "--detector", "blazeface"], "two lines.png"),
+        (["plot", "confusion", "none.npz"], "none.npz"),
+        (["plot", "reliability", "none.npz", "--out", "picture"], "`--out` must end in .png"),
+        (["plot", "gradcam", "none.png", "--out", "picture"], "`--out` must end in .png"),
+        (["plot", "distribution", "none.png", "--out", "picture"], "`--out` must end in .png"),
+        (["plot", "curves", "run", "--out", "picture"], "`--out` must end in .png"),
+        (["plot", "embedding", "ean", "--data", "fer2013:x.csv", "--out", "picture"], "`--out` must end in .png"),
+        (["data", "preview", "fer2013:x.csv", "--out", "picture"], "`--out` must end in .png"),
     ],
 )
 def test_errors_are_one_line_and_code_2(capsys, arguments, words):
@@ -200,7 +235,81 @@ def test_errors_are_one_line_and_code_2(capsys, arguments, words):
     told = capsys.readouterr().err
     assert words in told
     assert told.startswith("kerafer: ")
-    assert "Traceback" not in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_warnings_are_one_line_without_the_place_in_the_code(capsys, monkeypatch):
+    import warnings
+
+    from kerafer.cli import models
+
+    def warned(arguments):
+        warnings.warn("first\n  second", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(models, "_list", warned)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().err == "kerafer: first second\n"
+    assert main(["list", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def on_terminal(code, **environment):
+    """Return what a command prints on a terminal."""
+    master, slave = os.openpty()
+    command = [sys.executable, "-c", f"import sys; from kerafer.cli.main import run; sys.argv[1:] = {code!r}; run()"]
+    ran = subprocess.Popen(
+        command, stdout=slave, stderr=slave, cwd=ROOT, env={**os.environ, "TERM": "xterm", **environment}
+    )
+    os.close(slave)
+    told = b""
+    with contextlib.suppress(OSError):  # the end of a terminal's output
+        while part := os.read(master, 4096):
+            told += part
+    os.close(master)
+    ran.wait()
+    return told.decode()
+
+
+def test_colours_are_for_terminals_alone(command):
+    arguments = ["info", "no_such_model"]
+    assert on_terminal(arguments).startswith("\x1b[31;1mkerafer:\x1b[0m ValueError: ")
+    assert on_terminal(arguments, NO_COLOR="1").startswith("kerafer: ValueError: ")
+    assert command(*arguments).stderr.startswith("kerafer: ValueError: ")
+
+
+def test_what_failed_is_red_on_a_terminal(monkeypatch, capsys):
+    from kerafer.cli.screen import print_verdict
+
+    print_verdict("a  FAILED\nall files passed")
+    assert capsys.readouterr().out == "a  FAILED\nall files passed\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    print_verdict("a  FAILED\nall files passed")
+    assert capsys.readouterr().out == "a  \x1b[31;1mFAILED\x1b[0m\n\x1b[32;1mall files passed\x1b[0m\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "goes_on"),
+    [
+        (["train", "ean", "--data", "fer2013:x.csv"], "from its last epoch"),
+        (["data", "align", "from", "to"], "with the pictures that are left"),
+        (["list"], ""),
+    ],
+)
+def test_ctrl_c_tells_what_can_go_on(capsys, monkeypatch, arguments, goes_on):
+    from kerafer.cli import data_align, models, train
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    for module, name in ((train, "_train"), (data_align, "_align"), (models, "_list")):
+        monkeypatch.setattr(module, name, stop)
+    assert main(arguments) == 130
+    told = capsys.readouterr().err
+    assert told == f"kerafer: stopped{'; run the same command again, and it goes on ' * bool(goes_on)}{goes_on}\n"
 
 
 @pytest.mark.slow
@@ -257,7 +366,7 @@ def test_debug_shows_where_an_error_comes_from():
     assert short.returncode == 2
     assert short.stderr.startswith("kerafer: ValueError: ")
     assert short.stderr.count("\n") == 1
-    assert long.returncode == 1
+    assert long.returncode == 2
     assert "Traceback (most recent call last)" in long.stderr
 
 

@@ -11,11 +11,11 @@ from PIL import Image
 import kerafer
 from kerafer.cli.main import main
 from kerafer.data.samples import portrait, portrait_faces, synthetic
-from kerafer.evaluation import embeddings, explained_layers, grad_cam, layout
+from kerafer.evaluation import embeddings, explained_layers, grad_cam, layout, measure, predict
 from kerafer.evaluation.explanations import logits_of
 from kerafer.files import read_json
 from kerafer.loading import own_model
-from kerafer.plots import embedding_scatter, grad_cam_grid, training_curves
+from kerafer.plots import embedding_scatter, grad_cam_grid, label_distributions, training_curves
 
 
 def inputs(loaded, count=2):
@@ -45,14 +45,29 @@ def test_another_class_has_another_map(ean):
     assert np.abs(one - other).max() > 0.1
 
 
-@pytest.mark.parametrize("name", [n for n in kerafer.list_models() if not n.startswith("vgg16")])
-def test_every_model_has_blocks_that_can_be_explained(name):
+SYSTEMS = ("ean", "lcnn", "efficientface", "lfer")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in SYSTEMS else pytest.param(n, marks=pytest.mark.slow) for n in kerafer.list_models()]
+)
+def test_every_model_can_be_explained(name):
+    keras.utils.set_random_seed(1)
+    model = kerafer.build_model(name)
     shape = kerafer.model_spec(name).input_shape
-    names = explained_layers(kerafer.build_model(name))
+    names = explained_layers(model)
     assert len(names) == len(set(names)) >= 2
-    sizes = [layer.output.shape[1] for layer in map(kerafer.build_model(name).get_layer, names)]
+    sizes = [layer.output.shape[1] for layer in map(model.get_layer, names)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] <= shape[0]
+    loaded = own_model(model, kerafer.model_spec(name).labels)
+    x = np.random.default_rng(0).random((1, *shape[:2], 3), np.float32)
+    found = grad_cam(loaded, x)
+    assert found.maps.shape == (len(names), 1, *shape[:2])
+    assert [name for name, _ in found.layers] == names
+    assert np.isfinite(found.maps).all()
+    assert 0 <= found.maps.min() <= found.maps.max() <= 1
+    assert found.maps.max(axis=(1, 2, 3)).any()  # something argues for the class
 
 
 @pytest.mark.parametrize("dense", [True, False])
@@ -108,6 +123,40 @@ def test_plots_are_figures_and_files_only_where_asked(ean, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
 
+def test_distributions_are_drawn_as_they_are(ean):
+    faces = portrait_faces(ean.card.preprocessing, 4, seed=1)
+    values = np.random.default_rng(0).dirichlet([1.0] * 7, 4)
+    captions = [f"face {n}" for n in range(4)]
+    figure = label_distributions(list(faces), values, ean.card.labels, None, "title", captions=captions)
+    pictures, bars = figure.axes[0:8:2], figure.axes[1:8:2]
+    assert [axes.get_title() for axes in pictures] == captions
+    for axes, row in zip(bars, values, strict=True):
+        np.testing.assert_allclose([bar.get_width() for bar in axes.patches], row)
+        red = [bar.get_facecolor()[0] > 0.7 for bar in axes.patches]
+        assert np.flatnonzero(red).tolist() == [row.argmax()]
+    for wrong in ((list(faces[:3]), values), (list(faces), values[:, :6]), ([], values[:0])):
+        with pytest.raises(ValueError, match="`distributions` be"):
+            label_distributions(*wrong, ean.card.labels, None, "title")
+
+
+def test_distributions_and_measures_from_the_command(tmp_path, capsys, ean):
+    photo, out, predictions = tmp_path / "photo.png", tmp_path / "out.svg", tmp_path / "ean.npz"
+    Image.fromarray(portrait()).save(photo)
+    assert main(["plot", "distribution", str(photo), "--out", str(out), "--json"]) == 0
+    [face] = json.loads(capsys.readouterr().out)["faces"]
+    assert face["label"] == max(face["probabilities"], key=face["probabilities"].get)
+    assert out.read_text().count("<svg") == 1
+    found = predict(ean, synthetic(21))
+    found.save(predictions)
+    measured = measure(found)
+    told = {"confusion": ("confusion", measured.confusion), "reliability": ("bins", measured.calibration)}
+    for name, (key, value) in told.items():
+        out = tmp_path / f"{name}.png"
+        assert main(["plot", name, str(predictions), "--out", str(out), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[key] == value
+        assert np.asarray(Image.open(out).convert("L")).std() > 5
+
+
 def test_the_commands(tmp_path, capsys, fer_csv):
     photo, out = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray(portrait()).save(photo)
@@ -130,6 +179,7 @@ def test_the_commands(tmp_path, capsys, fer_csv):
     [
         (("gradcam", "photo.png", "--weights", "fer2013", "--label", "joy"), "`--label` must be one of angry"),
         (("gradcam", "photo.png", "--weights", "fer2013"), "No face was found"),
+        (("distribution", "photo.png"), "No face was found"),
         (("curves", "nowhere"), "There is no history"),
     ],
 )

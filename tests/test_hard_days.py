@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import numpy as np
@@ -18,7 +20,7 @@ from kerafer.cli.main import main
 from kerafer.data.samples import portrait, write_synthetic_csv
 from kerafer.exporting import Bundle
 from kerafer.exporting.bundle import read_golden
-from kerafer.files import exclusively
+from kerafer.files import exclusively, sha256
 from kerafer.images import read_image
 from kerafer.vision import BlazeFaceDetector, MTCNNDetector
 
@@ -79,7 +81,7 @@ def test_a_decompression_bomb_is_refused(tmp_path, capsys):
     assert path.stat().st_size < 1_000_000
     with pytest.raises(ValueError, match=r"bomb\.png.*pixels"):
         read_image(path)
-    assert main(["predict", str(path), "--no-files", "--detector", "blazeface"]) == 1
+    assert main(["predict", str(path), "--no-files", "--detector", "blazeface"]) == 2
     assert "bomb.png" in capsys.readouterr().err
 
 
@@ -149,6 +151,9 @@ from kerafer.cli.main import main
 from kerafer.data.samples import portrait, write_synthetic_csv
 
 disk, elsewhere = map(Path, sys.argv[1:])
+sys.path.insert(0, "tests")
+from moving import pictures, write
+clip = write(elsewhere / "talk.mp4", pictures(20))
 Image.fromarray(portrait()).save(elsewhere / "photo.png")
 csv = write_synthetic_csv(elsewhere / "faces.csv", train=14, public=7)
 training = ["train", "ean", "--data", f"fer2013:{csv}", "--recipe", "ean_paper", "--batch-size", "7"]
@@ -157,6 +162,7 @@ for arguments in (
     ["predict", str(elsewhere / "photo.png"), "--detector", "blazeface", "--out", str(disk / "faces")],
     ["export", "ean", "--weights", "fer2013", "--recipe", "float32", "--out", str(disk / "bundle")],
     [*training, "--epochs", "1", "--out", str(disk / "run")],
+    ["video", str(clip), "--weights", "fer2013_qat_int8", "--detector", "blazeface", "--out", str(disk / "talk.mp4")],
 ):
     code = main(arguments)
     found[arguments[0]] = [code, sorted(str(p.relative_to(disk)) for p in disk.rglob("*") if p.is_file())]
@@ -180,9 +186,11 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
     assert ran.stderr.count("No space left on device") >= 3
+    assert "talk.mp4 could not be written whole: it holds 0 of 20 pictures. Is the disk full?" in ran.stderr
     for verb, (code, files) in found.items():
         assert code in (1, 2), verb
-        assert not any(name.split("/")[-1].startswith(".") or name.endswith(".png") for name in files), (verb, files)
+        left = [name for name in files if name.split("/")[-1].startswith(".") or name.endswith((".png", ".mp4"))]
+        assert not left, verb
     assert not any(name.startswith("bundle") for name in found["export"][1])
 
 
@@ -203,6 +211,82 @@ def test_two_processes_do_not_write_one_run(tmp_path, capsys):
         other.kill()  # as when the machine loses it: the folder is free at once
     assert main(arguments) == 0
     assert (run / "last.keras").is_file()
+
+
+def started(*arguments):
+    """Start the command in a process of its own."""
+    command = [sys.executable, "-m", "kerafer", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@pytest.mark.slow
+def test_two_trainings_do_not_write_one_run(tmp_path):
+    csv, run = write_synthetic_csv(tmp_path / "faces.csv", train=140, public=7), tmp_path / "run"
+    arguments = ["train", "ean", "--data", f"fer2013:{csv}", "--recipe", "ean_paper", "--batch-size", "7"]
+    arguments += ["--out", run, "--epochs"]
+    first = started(*arguments, 2000)
+    try:
+        while not (run / "history.csv").exists():
+            assert first.poll() is None, first.stderr.read()
+            time.sleep(0.1)
+        second = started(*arguments, 2000)
+        _, told = second.communicate()
+        assert second.returncode == 2
+        assert "Another process is writing" in told
+        assert told.count("\n") == 1
+        assert first.poll() is None
+        first.send_signal(signal.SIGINT)
+        _, told = first.communicate()
+        assert first.returncode == 130
+        assert "it goes on from its last epoch" in told
+    finally:
+        first.kill()
+    assert not list(run.glob(".*"))
+    with exclusively(run):  # free again
+        assert kerafer.load_model(run / "best.keras").model is not None
+
+
+@pytest.mark.slow
+def test_two_exports_into_one_folder_leave_one_whole_bundle(tmp_path):
+    arguments = ["export", "ean", "--weights", "fer2013", "--recipe", "float32", "--out", tmp_path / "bundle"]
+    both = [started(*arguments) for _ in range(2)]
+    told = [one.communicate()[1] for one in both]
+    assert sorted(one.returncode for one in both) == [0, 2]
+    assert sum("exists already. Choose another folder" in text for text in told) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    bundle = Bundle.open(tmp_path / "bundle")
+    read_golden(bundle)
+    for name, entry in bundle.card.files.items():
+        assert sha256(bundle.folder / name) == entry["sha256"]
+
+
+def test_a_bundle_that_came_to_be_meanwhile_is_not_replaced(ean, tmp_path, monkeypatch):
+    from kerafer.exporting import bundle as module
+
+    def overtaken(self, recipe):
+        (tmp_path / "bundle").mkdir()
+        (tmp_path / "bundle" / "card.json").write_text("another's")
+
+    monkeypatch.setattr(module.BundleWriter, "add", overtaken)
+    with pytest.raises(FileExistsError, match="bundle exists already"):
+        kerafer.export(ean, tmp_path / "bundle", recipes=("float32",))
+    assert (tmp_path / "bundle" / "card.json").read_text() == "another's"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_two_predicts_into_one_folder_leave_whole_files(tmp_path):
+    photos = []
+    for number in range(6):
+        photos.append(tmp_path / f"{number}.png")
+        Image.fromarray(portrait()[:, :: 1 if number % 2 else -1]).save(photos[-1])
+    options = ["--weights", "fer2013_qat_int8", "--detector", "blazeface", "--out", tmp_path / "out"]
+    both = [started("predict", *photos, *options) for _ in range(2)]
+    assert [(one.communicate()[1], one.returncode) for one in both] == [("", 0)] * 2
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == sorted(f"{n}{end}" for n in range(6) for end in (".json", ".annotated.png"))
+    for number in range(6):
+        assert read_image(tmp_path / "out" / f"{number}.annotated.png").shape == (600, 512, 3)
+        assert len(json.loads((tmp_path / "out" / f"{number}.json").read_text())["faces"]) == 1
 
 
 def test_a_held_folder_is_free_again_and_an_empty_one_goes(tmp_path):

@@ -1,5 +1,8 @@
 """Pictures of every kind, read as a person sees them."""
 
+import struct
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -101,4 +104,38 @@ def test_too_many_pixels_are_refused(tmp_path, gradient, monkeypatch):
     path = saved(tmp_path / "a.png", Image.fromarray(gradient))
     monkeypatch.setattr(images, "MAX_PIXELS", 1000)
     with pytest.raises(ValueError, match="more than 1,000"):
+        read_image(path)
+
+
+def test_pillows_own_limits_do_not_show(tmp_path, gradient, monkeypatch):
+    path = saved(tmp_path / "a.png", Image.fromarray(gradient))
+    images._have_one_limit.cache_clear()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # it warns above, and refuses above twice as many
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(read_image(path), gradient)
+    images._have_one_limit.cache_clear()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(ValueError, match=r"a\.png has more than 150,000,000 pixels\. Make it smaller"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("error", [struct.error("short"), KeyError(7), OverflowError("wide"), MemoryError()])
+def test_whatever_a_decoder_trips_over_is_told_as_a_bad_picture(tmp_path, gradient, monkeypatch, error):
+    path = saved(tmp_path / "a.png", Image.fromarray(gradient))
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(images, "_to_rgb", fail)
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as a picture: ('?\w|7)"):
+        read_image(path)
+
+
+def test_no_other_program_is_started_for_a_picture(tmp_path, gradient, monkeypatch):
+    from PIL import EpsImagePlugin
+
+    path = saved(tmp_path / "a.eps", Image.fromarray(gradient)).rename(tmp_path / "a.png")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was asked"))
+    with pytest.raises(ValueError, match=r"a\.png is not a picture in a known format \(JPEG, PNG"):
         read_image(path)

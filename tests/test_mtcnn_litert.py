@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
 
+from kerafer import cache
 from kerafer.data.samples import portrait
 from kerafer.vision import MTCNNDetector, mtcnn_litert
 from kerafer.vision.mtcnn_litert import LiteRTMTCNN, converted, surest
@@ -44,6 +46,23 @@ def test_faces_are_the_packages(detectors, name):
         for place in one.landmarks:
             np.testing.assert_allclose(other.landmarks[place], one.landmarks[place], atol=1)
         assert other.confidence == pytest.approx(one.confidence, abs=1e-4)
+
+
+@pytest.mark.parametrize("min_face", [12, 31, 40, 60])
+@pytest.mark.parametrize("runtime", ["tensorflow", "litert"])
+def test_any_smallest_face_can_be_asked_for(runtime, min_face):
+    picture = np.pad(portrait(), ((0, 300), (0, 500), (0, 0)))
+    [[expected]] = MTCNNDetector().detect([portrait()])
+    [[face]] = MTCNNDetector(runtime=runtime, min_face=min_face).detect([picture])
+    np.testing.assert_allclose(face.box, expected.box, atol=0.12 * expected.box[2])
+
+
+def test_a_larger_smallest_face_is_searched_for_in_a_smaller_picture(monkeypatch):
+    shapes = []
+    monkeypatch.setattr(LiteRTMTCNN, "detect_faces", lambda _, image, **__: shapes.append(image.shape[:2]) or [])
+    for min_face in (20, 40):
+        MTCNNDetector(runtime="litert", min_face=min_face).detect([portrait()])
+    assert shapes == [(600, 512), (300, 256)]
 
 
 def test_several_pictures_are_searched_one_by_one(detectors):
@@ -85,6 +104,19 @@ def test_overlaps_are_the_packages(of_smaller, method):
     assert len(expected) < len(boxes)
 
 
+def test_many_boxes_take_little_memory(monkeypatch):
+    generator = np.random.default_rng(6)
+    corners = generator.uniform(0, 400, (6000, 2))
+    boxes = np.column_stack([corners, corners + generator.uniform(8, 16, (6000, 2)), generator.random(6000)])
+    tracemalloc.start()
+    found = surest(boxes, 0.5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120e6  # all pairs at once take four arrays of 144 MB
+    monkeypatch.setattr(mtcnn_litert, "PAIRS", 10**9)
+    np.testing.assert_array_equal(found, surest(boxes, 0.5))
+
+
 def test_the_package_and_tensorflow_are_not_loaded():
     code = (
         "import sys; from kerafer.data.samples import portrait; from kerafer.vision import MTCNNDetector\n"
@@ -106,7 +138,7 @@ def test_converted_networks_are_kept_and_damaged_ones_made_anew(tmp_path, monkey
     files["onet"].write_bytes(contents[files["onet"]][:-1])
     converted()
     assert files["onet"].stat().st_size == len(contents[files["onet"]])
-    assert mtcnn_litert._is_whole(files["onet"])
+    assert cache._is_whole(files["onet"])
 
 
 def test_only_so_many_sizes_are_kept_prepared(monkeypatch):

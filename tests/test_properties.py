@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from kerafer.cli.common import reader_option
 from kerafer.files import inside
 from kerafer.labels import LABELS_7
 from kerafer.preprocess import Preprocessing
+from kerafer.vision import mtcnn_litert
 from kerafer.vision.detect import face_within
 from kerafer.vision.mtcnn_litert import squares, surest
 from kerafer.vision.sampling import reduced
@@ -91,14 +93,25 @@ def test_a_face_lies_in_its_picture(limits, box, landmarks):
         assert y + h <= limits[1]
 
 
-@given(boxes, st.floats(0.1, 0.9))
-def test_boxes_that_stay_do_not_overlap_and_those_that_go_did(found, overlap):
-    kept = surest(found, overlap)
-    assert len(set(kept)) == len(kept)
-    assert np.all(np.diff(found[kept, 4]) <= 0)
-    if len(found):
-        assert found[kept[0], 4] == found[:, 4].max()
-    assert surest(found[kept], overlap).tolist() == list(range(len(kept))) or len(set(found[kept, 4])) < len(kept)
+def shares(found, of_smaller):
+    """Return how much each box overlaps with each other one, by the definition."""
+    low = np.maximum(found[:, None, :2], found[None, :, :2])
+    high = np.minimum(found[:, None, 2:4], found[None, :, 2:4])
+    common = np.maximum(high - low, 0).prod(axis=-1)
+    areas = (found[:, 2:4] - found[:, :2]).prod(axis=-1)
+    both = np.minimum(areas, areas[:, None]) if of_smaller else areas + areas[:, None] - common
+    return common / both
+
+
+@given(boxes, st.floats(0.1, 0.9), st.booleans(), st.sampled_from([1, 7, 4_000_000]))
+def test_boxes_that_stay_overlap_with_no_surer_one_and_those_that_go_did(found, overlap, of_smaller, pairs):
+    found[:, 4] = np.argsort(np.argsort(found[:, 4], kind="stable"))  # no two equally sure
+    with mock.patch.object(mtcnn_litert, "PAIRS", pairs):
+        kept = surest(found, overlap, of_smaller=of_smaller)
+    assert np.all(np.diff(found[kept, 4]) < 0)
+    most = np.where(found[:, 4] > found[:, None, 4], shares(found, of_smaller), 0).max(axis=1, initial=0)
+    assume(np.all(np.abs(most - overlap) > 1e-4))  # where single precision decides
+    assert sorted(kept) == np.flatnonzero(most <= overlap).tolist()
 
 
 @given(boxes)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerafer.cli.common import add_verb, print_json, progress
+from kerafer.cli.screen import print_verdict
 
 if TYPE_CHECKING:
     from kerafer.benchmarking import Plan
@@ -82,7 +83,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report.to_dict())
     else:
-        print(report.table())
+        print_verdict(report.table())
     return 0 if report.passed else 1
 
 

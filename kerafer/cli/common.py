@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kerafer.data.dataset import FaceDataset
     from kerafer.training import TrainingRecipe, TrainingRun
+    from kerafer.vision import Recognizer
 
 
 def add_verb(verbs: Any, name: str, summary: str, example: str, run: Any) -> argparse.ArgumentParser:
@@ -24,7 +25,7 @@ def add_verb(verbs: Any, name: str, summary: str, example: str, run: Any) -> arg
     verb.add_argument("--json", action="store_true", help="print JSON for machines")
     verb.add_argument("-q", "--quiet", action="store_true", help="no progress, and nothing printed but errors and JSON")
     verb.add_argument("--debug", action="store_true", help="an error's traceback, and what native libraries say")
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, goes_on="")
     return verb
 
 
@@ -59,6 +60,25 @@ def add_detector(verb: argparse.ArgumentParser, default: str) -> None:
         default=default,
         help=f"what finds the faces: the reference, the same on LiteRT, or the phones' (default: {default})",
     )
+    verb.add_argument(
+        "--threads", type=int, default=1, help="CPU threads of LiteRT, for the detector and the model (default: 1)"
+    )
+
+
+def chosen_recognizer(arguments: argparse.Namespace, **detector_options: Any) -> Recognizer:
+    """Return what `add_model` and `add_detector` choose; shipped weights run on LiteRT, without TensorFlow."""
+    from kerafer.exporting import load_exported
+    from kerafer.loading import load_model
+    from kerafer.vision import DETECTORS, Recognizer
+    from kerafer.zoo import list_models
+
+    detector = DETECTORS[arguments.detector](**detector_options, threads=arguments.threads)
+    model, weights = model_and_weights(arguments)
+    if model in list_models() and weights is not None:
+        loaded = load_exported(model, weights, threads=arguments.threads)
+    else:
+        loaded = load_model(model, weights=weights, threads=arguments.threads)
+    return Recognizer(loaded, detector=detector)
 
 
 def add_labels(verb: argparse.ArgumentParser) -> None:
@@ -168,6 +188,7 @@ def add_training(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default: 0)")
     verb.add_argument("--weights", help="start from shipped weights, such as fer2013")
     verb.add_argument("--out", help="folder of the run (default: runs/MODEL-RECIPE-SEED)")
+    verb.set_defaults(goes_on="from its last epoch")
 
 
 def chosen_recipe(arguments: argparse.Namespace, default: str) -> TrainingRecipe:

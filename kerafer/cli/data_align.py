@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import Any
 
 from kerafer.cli.common import add_verb, print_json, progress
+from kerafer.cli.screen import tell_error
 
 MOST_WORKERS = 8  # each takes about half a gigabyte
 
@@ -43,6 +43,7 @@ def add(actions: Any) -> None:
     verb.add_argument("--format", choices=("png", "jpg"), default="png", help="of the files written (default: png)")
     verb.add_argument("--min-confidence", type=float, default=0.9, help="of the face detector (default: 0.9)")
     verb.add_argument("--min-face", type=int, default=20, help="smallest face searched, in pixels (default: 20)")
+    verb.set_defaults(goes_on="with the pictures that are left")
     verb.add_argument(
         "--workers", type=int, help=f"processes (default: one a processor, at most {MOST_WORKERS}, of 0.5 GB each)"
     )
@@ -71,7 +72,7 @@ def _align(arguments: argparse.Namespace) -> int:
         print_json(report.to_dict())
         return 1 if bad else 0
     for problem in report.problems:
-        print(f"kerafer: {problem}", file=sys.stderr)
+        tell_error(problem)
     written = "whole" if arguments.no_face == "whole" else "left out"
     print(f"{report.folder}: {report.pictures:,} pictures")
     print(f"  aligned     {report.aligned:,}")

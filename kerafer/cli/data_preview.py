@@ -40,10 +40,12 @@ def add(actions: Any) -> None:
 
 
 def _preview(arguments: argparse.Namespace) -> int:
-    from kerafer.data.augment.drawing import draw_augmentations
+    from kerafer.data.augment.drawing import choose_images, draw_augmentations
+    from kerafer.plots.common import check_picture
     from kerafer.training import recipe
     from kerafer.zoo import model_spec
 
+    check_picture(arguments.out, "--out")
     names = recipe(arguments.recipe).augmentation if arguments.augmentation is None else arguments.augmentation
     names = () if list(names) == [NONE] else tuple(names)
     contract = model_spec(arguments.model).preprocessing
@@ -51,7 +53,7 @@ def _preview(arguments: argparse.Namespace) -> int:
         contract = contract.resized_to((arguments.size, arguments.size))
     data = read_data(arguments, arguments.data, arguments.split)
     title = arguments.recipe if arguments.augmentation is None else ""
-    shown = draw_augmentations(
+    draw_augmentations(
         data,
         contract,
         names,
@@ -61,6 +63,7 @@ def _preview(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         title=title,
     )
+    shown = choose_images(data, arguments.count, arguments.seed)
     if arguments.json:
         print_json(
             {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerafer.cli.common import add_verb, print_json
+from kerafer.cli.screen import print_verdict
 
 
 def add(verbs: Any) -> None:
@@ -40,7 +41,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     say = (lambda *_: None) if arguments.json else print
     say("1. recognise the face in matplotlib's sample picture of Grace Hopper\n")
     [picture] = Recognizer(model).recognize([photo])
-    entry = {**picture.to_dict(), "annotated": str(write_picture(picture, out))}
+    entry = {**picture.to_dict(), "annotated": str(write_picture(picture, out, photo.stem))}
     if not arguments.json:
         tell(entry)
     say("\n2. export EAN for Android\n")
@@ -49,7 +50,8 @@ def _demo(arguments: argparse.Namespace) -> int:
         say(f"  {bundle.folder / name}  {bundle.card.files[name]['bytes']:,} bytes")
     say("\n3. verify: does each file compute what Keras computes?\n")
     report = verify(bundle.folder)
-    say(report.table())
+    if not arguments.json:
+        print_verdict(report.table())
     say(f"\npictures and files are in {out}: look at {entry['annotated']}")
     if arguments.json:
         print_json({"picture": entry, "bundle": str(bundle.folder), "verification": report.to_dict()})

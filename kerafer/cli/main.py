@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 
 from kerafer import __version__
@@ -30,6 +31,7 @@ from kerafer.cli import (
     verify,
     video,
 )
+from kerafer.cli.screen import tell_error, warnings_in_one_line
 
 VERBS = (
     models,
@@ -76,7 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code: 0 fine, 1 a check failed, 2 wrong use or bad input."""
     arguments = parser().parse_args(argv)
     try:
-        with _silence() if arguments.quiet and not arguments.json else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            if arguments.quiet and not arguments.json:
+                stack.enter_context(_silence())
+            if not arguments.debug:
+                stack.enter_context(warnings_in_one_line(quiet=arguments.quiet))
             code = arguments.run(arguments)
         sys.stdout.flush()
         return code
@@ -85,11 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except (ValueError, OSError, TypeError, ImportError) as error:
         if arguments.debug:
-            raise
-        print(f"kerafer: {type(error).__name__}: {error}", file=sys.stderr)
+            traceback.print_exc()
+        else:
+            tell_error(f"{type(error).__name__}: {error}")
         return 2
     except KeyboardInterrupt:
-        print("kerafer: stopped; a training goes on from its last epoch when run again", file=sys.stderr)
+        goes_on = f"; run the same command again, and it goes on {arguments.goes_on}" if arguments.goes_on else ""
+        tell_error(f"stopped{goes_on}")
         return 130
 
 

@@ -18,6 +18,7 @@ from kerafer.cli.common import (
     read_data,
     verbosity,
 )
+from kerafer.cli.screen import print_verdict
 
 if TYPE_CHECKING:
     from kerafer.data.dataset import FaceDataset
@@ -47,6 +48,7 @@ def add(verbs: Any) -> None:
     verb.add_argument("--android", metavar="PROJECT", help="Android project that gets a copy of the bundle's files")
     verb.add_argument("--name", help="of the bundle in the Android project (default: the model's)")
     verb.add_argument("--overwrite", action="store_true", help="replace a bundle of that name in the Android project")
+    verb.set_defaults(goes_on="from the last epoch of its fine-tuning")
     add_data(verb, required=False, purpose="data to train with and to calibrate on")
     verb.add_argument("--split", default="train", help="split to train with and to calibrate on (default: train)")
     verb.add_argument("--validation", help="split to measure on (default: the data set's public, val or test)")
@@ -128,7 +130,7 @@ def _quantize(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(told)
     else:
-        print("\n".join(texts))
+        print_verdict("\n".join(texts))
     return 0 if verified else 1
 
 

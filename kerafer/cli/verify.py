@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from kerafer.cli.common import add_data, add_reading, add_verb, held_out_split, print_json, progress, read_data
+from kerafer.cli.screen import print_verdict
 
 
 def add(verbs: Any) -> None:
@@ -47,5 +48,5 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report.to_dict())
     else:
-        print(report.table())
+        print_verdict(report.table())
     return 0 if report.passed else 1

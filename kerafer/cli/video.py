@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kerafer.cli.common import add_detector, add_model, add_verb, model_and_weights, print_json, progress
+from kerafer.cli.common import add_detector, add_model, add_verb, chosen_recognizer, print_json, progress
 
 
 def add(verbs: Any) -> None:
@@ -26,15 +26,16 @@ def add(verbs: Any) -> None:
     add_detector(verb, default="mtcnn_litert")
     verb.add_argument("--every", type=float, default=0.33, help="seconds between detections (default: 0.33)")
     verb.add_argument("--smoothing", type=float, default=0.3, help="time constant in seconds (default: 0.3)")
-    verb.add_argument("--seconds", type=float, help="stop after so much of the video; a camera never ends by itself")
+    verb.add_argument("--seconds", type=float, help="stop after so much of the video; a camera goes on until Ctrl-C")
 
 
 def _video(arguments: argparse.Namespace) -> int:
     from kerafer.plots import expression_timeline
-    from kerafer.vision import DETECTORS, Recognizer, VideoRecognizer
+    from kerafer.plots.common import check_picture
+    from kerafer.vision import VideoRecognizer
 
-    model, weights = model_and_weights(arguments)
-    recognizer = Recognizer(model, weights=weights, detector=DETECTORS[arguments.detector]())
+    check_picture(arguments.plot, "--plot")
+    recognizer = chosen_recognizer(arguments)
     video = VideoRecognizer(recognizer, every=arguments.every, smoothing=arguments.smoothing)
     is_camera = arguments.source.isdigit() and not Path(arguments.source).exists()
     report = video.recognize(
@@ -54,7 +55,7 @@ def _video(arguments: argparse.Namespace) -> int:
     for track in told["tracks"]:
         share = track["mean_probabilities"][track["label"]]
         times = f"{track['from']:.1f} to {track['to']:.1f} s, {track['pictures']} pictures"
-        print(f"  face {track['track'] + 1}: {times}: {track['label']} {share:.0%} in the mean")
+        print(f"  face {track['track']}: {times}: {track['label']} {share:.0%} in the mean")
     for path in filter(None, (arguments.out, arguments.csv, arguments.plot)):
         print(f"  wrote {path}")
     return 0

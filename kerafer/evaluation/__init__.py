@@ -14,7 +14,7 @@ from kerafer.evaluation.curves import Robustness, robustness
 from kerafer.evaluation.explanations import Explanation, embeddings, explained_layers, grad_cam, layout
 from kerafer.evaluation.measures import Evaluation, evaluate, measure
 from kerafer.evaluation.predictions import VIEWS, Predictions, predict, predict_dataset
-from kerafer.evaluation.report import write_report
+from kerafer.evaluation.report import draw_confusion, draw_reliability, write_report
 from kerafer.evaluation.subsets import Subset, image_names, read_subset
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
     "Robustness",
     "Subset",
     "compare",
+    "draw_confusion",
+    "draw_reliability",
     "embeddings",
     "evaluate",
     "explained_layers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from kerafer.data.dataset import FaceDataset
 from kerafer.evaluation.measures import Evaluation
 from kerafer.evaluation.predictions import Predictions
 from kerafer.files import write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MISTAKES = 32
 """How many mistakes are drawn."""
@@ -48,15 +52,9 @@ def write_report(measured: Evaluation, predictions: Predictions, data: FaceDatas
         )
     names = ("evaluation.json", "confusion.png", "calibration.png", "mistakes.png")
     paths = [Path(folder) / name for name in names]
-    part = f" ({measured.subset})" if measured.subset else ""
-    title = f"{measured.model} on {measured.data} {measured.split}{part}, {measured.images:,} images"
     write_json(paths[0], measured.to_dict())
-    plots.confusion_matrix(
-        measured.confusion, predictions.class_names, paths[1], f"{title}\naccuracy {measured.accuracy:.4f}"
-    )
-    plots.reliability(
-        measured.calibration, paths[2], f"{title}\nexpected calibration error {measured.calibration_error:.4f}"
-    )
+    draw_confusion(measured, paths[1])
+    draw_reliability(measured, paths[2])
     wrong = np.flatnonzero(~predictions.right)
     confidence = predictions.probabilities.max(axis=1)
     shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
@@ -69,6 +67,37 @@ def write_report(measured: Evaluation, predictions: Predictions, data: FaceDatas
         [np.asarray(data.images[int(i)]) for i in shown],
         captions,
         paths[3],
-        f"{title}\nthe {len(shown)} most confident of {len(wrong):,} mistakes",
+        f"{_title(measured)}\nthe {len(shown)} most confident of {len(wrong):,} mistakes",
     )
     return paths
+
+
+def draw_confusion(measured: Evaluation, path: str | Path | None) -> Figure:
+    """Draw what was taken for what, and return the figure.
+
+    Args:
+        measured: from `measure`.
+        path: where to write, or None.
+    """
+    from kerafer import plots
+
+    title = f"{_title(measured)}\naccuracy {measured.accuracy:.4f}"
+    return plots.confusion_matrix(measured.confusion, tuple(measured.support), path, title)
+
+
+def draw_reliability(measured: Evaluation, path: str | Path | None) -> Figure:
+    """Draw how sure the model was and how often it was right, and return the figure.
+
+    Args:
+        measured: from `measure`.
+        path: where to write, or None.
+    """
+    from kerafer import plots
+
+    title = f"{_title(measured)}\nexpected calibration error {measured.calibration_error:.4f}"
+    return plots.reliability(measured.calibration, path, title)
+
+
+def _title(measured: Evaluation) -> str:
+    part = f" ({measured.subset})" if measured.subset else ""
+    return f"{measured.model} on {measured.data} {measured.split}{part}, {measured.images:,} images"

@@ -133,7 +133,7 @@ def export(
             writing.add_finished(recipe, *ready[recipe])
         else:
             writing.add(recipe)
-    return writing.write(out)
+    return writing.write(out, overwrite=overwrite)
 
 
 def _shipped_with(source: object, weights: str | None) -> dict[str, tuple[bytes, dict[str, Any]]]:
@@ -225,12 +225,16 @@ class BundleWriter:
         self.files[name], self.notes[name] = data, {"recipe": recipe, **note}
         return name
 
-    def write(self, out: Path, *, beside: Path | None = None) -> Bundle:
+    def write(self, out: Path, *, beside: Path | None = None, overwrite: bool = True) -> Bundle:
         """Write the bundle in the place of whatever is there.
 
         Args:
             out: the folder.
             beside: a folder whose files go into the bundle too, such as those of a run.
+            overwrite: whether a bundle is replaced that another process has written there meanwhile.
+
+        Raises:
+            FileExistsError: if there is one that must not be replaced.
         """
         out.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
@@ -250,6 +254,8 @@ class BundleWriter:
             card = replace(self.loaded.card, files=described)
             card.write(building)
             building.chmod(0o755)
+            if not overwrite:
+                check_target(out, overwrite)
             move_into_place(building, out)
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -387,5 +393,6 @@ def move_into_place(building: Path, out: Path) -> None:
     except BaseException:  # an interruption, too, must not leave the place empty
         if old.exists() and not out.exists():
             old.rename(out)
+        shutil.rmtree(old, ignore_errors=True)  # another process was quicker
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -94,7 +94,7 @@ class Converter:
         if self._graph is None:
             twin, folder = to_twin(self.model), tempfile.mkdtemp()
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            with _quiet():
+            with quiet():
                 _save_graph(twin, folder)
             self._graph = folder
         return self._graph
@@ -112,7 +112,7 @@ def convert_rounded(model: FakeQuantModel) -> bytes:
     from kerafer.quantization.rounding import constant_kernels
 
     with tempfile.TemporaryDirectory() as folder:
-        with _quiet(), constant_kernels():
+        with quiet(), constant_kernels():
             _save_graph(model.model, folder)
         return _converted(folder, "qat_int8")
 
@@ -120,7 +120,7 @@ def convert_rounded(model: FakeQuantModel) -> bytes:
 def _converted(graph: str, recipe: str, calibration: np.ndarray | None = None) -> bytes:
     import tensorflow as tf
 
-    with _quiet():
+    with quiet():
         converter = tf.lite.TFLiteConverter.from_saved_model(graph)
         _prepare(converter, recipe, calibration)
         return converter.convert()
@@ -174,7 +174,7 @@ def _one_by_one(pictures: np.ndarray) -> Iterator[list[np.ndarray]]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the notes of TensorFlow and its converter about themselves from the user's screen.
 
     The converter writes past Python, to the process's own standard error; what it wrote there is added to an error.

@@ -31,9 +31,13 @@ def accuracy_against_size(
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.axhline(100 * reference, color="gray", linestyle="--", linewidth=1, label="Keras, float32")
+    largest = max((size for _, size, _ in rows), default=0)
     for recipe, size, accuracy in rows:
         axes.plot(size / 1000, 100 * accuracy, "o")
-        axes.annotate(recipe, (size / 1000, 100 * accuracy), textcoords="offset points", xytext=(6, 5), fontsize=9)
+        # names on the right half run to the left, so that none leaves the frame
+        side, shift = ("right", -6) if size > 0.6 * largest else ("left", 6)
+        place = (size / 1000, 100 * accuracy)
+        axes.annotate(recipe, place, textcoords="offset points", xytext=(shift, 5), fontsize=9, ha=side)
     axes.set(xlabel="size of the file, KB", ylabel="accuracy, %", title=title, xlim=(0, None))
     axes.margins(x=0.2, y=0.2)
     axes.set_xlim(left=0)

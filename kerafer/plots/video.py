@@ -22,7 +22,7 @@ def expression_timeline(
     """Draw each face's probabilities over a video's time into a PNG, a row for each of the faces seen longest.
 
     Args:
-        tracks: by face, when it was seen and its probabilities then, (classes,).
+        tracks: by the face's number, when it was seen and its probabilities then, (classes,).
         labels: class names.
         path: where to write, or None.
         title: headline.
@@ -47,7 +47,7 @@ def expression_timeline(
         for index, label in enumerate(labels):
             colour, style = COLOURS[index % len(COLOURS)], ("-", "--")[index % 2]
             axes.plot(times, values[:, index], style, color=colour, linewidth=1.6, label=label)
-        axes.set(ylim=(0, 1), ylabel=f"face {track + 1}")
+        axes.set(ylim=(0, 1), ylabel=f"face {track}")
         axes.grid(alpha=0.3)
     rows[-1].set_xlabel("seconds")
     if shown:

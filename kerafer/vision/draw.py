@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF")
 
 
-def annotate(image: np.ndarray, faces: Sequence[tuple[Face, Mapping[str, float]]]) -> np.ndarray:
+def annotate(
+    image: np.ndarray, faces: Sequence[tuple[Face, Mapping[str, float]]], names: Sequence[str] | None = None
+) -> np.ndarray:
     """Draw boxes, landmarks and the three most probable expressions of each face.
 
     Args:
         image: (height, width, 3) uint8 RGB.
         faces: each face with the probability of every class.
+        names: what stands in the upper left corner of each face's box; nothing by default.
 
     Returns:
         (height, width, 3) uint8, a copy; with a line of text where no face was found.
@@ -36,9 +39,17 @@ def annotate(image: np.ndarray, faces: Sequence[tuple[Face, Mapping[str, float]]
         _text(
             draw, (round(8 * unit), round(8 * unit)), "no face found", "#FFFFFF", _font(round(16 * unit)), canvas.size
         )
-    for face, probabilities in faces:
+    for (face, probabilities), name in zip(faces, names or [""] * len(faces), strict=True):
         _face(draw, face, probabilities, unit, canvas.size)
+        if name:
+            corner = (face.box[0] + round(4 * unit), face.box[1] + round(3 * unit))
+            _text(draw, corner, name, "#FFFFFF", _font(_small(face, unit)), canvas.size)
     return np.asarray(canvas)
+
+
+def _small(face: Face, unit: float) -> int:
+    """Return the size of a face's texts."""
+    return max(10, min(round(14 * unit), round(face.box[2] * 0.16)))
 
 
 def _face(draw: object, face: Face, probabilities: Mapping[str, float], unit: float, size: tuple[int, int]) -> None:
@@ -50,8 +61,8 @@ def _face(draw: object, face: Face, probabilities: Mapping[str, float], unit: fl
     for px, py in face.landmarks.values():
         draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=colour)
     lines = [f"{label} {probability:.0%}" for label, probability in best]
-    small = max(10, min(round(14 * unit), round(w * 0.16)))
-    _text(draw, (x, y + h + round(2 * unit)), "\n".join(lines), "#FFFFFF", _font(small), size)
+    font = _font(_small(face, unit))
+    _text(draw, (x, y + h + round(2 * unit)), "\n".join(lines), "#FFFFFF", font, size)
 
 
 def _text(draw: object, at: tuple[int, int], text: str, colour: str, font: FreeTypeFont, size: tuple[int, int]) -> None:

