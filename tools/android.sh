@@ -23,8 +23,9 @@ cp -L root/usr/share/java/{junit4,hamcrest-all,jna,com.android.json,ecj}.jar jar
 cp -L root/usr/lib/android-sdk/platforms/android-23/android.jar root/usr/share/android-framework-res/framework-res.apk .
 cp -L "$(find root/usr -name 'apksigner*.jar' | head -n 1)" apksigner.jar
 # JNA looks for its native half here, unless a package manager put it into the system
-mkdir -p jars/com/sun/jna/linux-x86-64
-cp -L "$(find root -name libjnidispatch.system.so)" jars/com/sun/jna/linux-x86-64/libjnidispatch.so
+jna=jars/com/sun/jna/linux-$(uname -m | tr _ -)
+mkdir -p "$jna"
+cp -L "$(find root -name libjnidispatch.system.so)" "$jna/libjnidispatch.so"
 home=$(find root/usr/lib/jvm -maxdepth 1 -name 'java-17-openjdk-*' -type d)
 # its settings are links into /etc, where an installed package would have them
 find "$home" -type l -lname '/*' | while read -r link; do
@@ -36,7 +37,7 @@ cp -r "$home"/{bin,conf,lib} java/
 cp -L root/usr/lib/android-sdk/build-tools/debian/aapt2 root/usr/lib/android-sdk/build-tools/debian/zipalign .
 # the libraries that these programs are linked to, which this system may lack
 unpacked=$(find "$PWD/root" -name '*.so*' -printf '%h\n' | sort -u | grep -v "/jvm/" | paste -sd:)
-for program in aapt2 zipalign java/bin/java java/lib/libzip.so java/lib/libinstrument.so jars/com/sun/jna/linux-x86-64/*.so; do
+for program in aapt2 zipalign java/bin/java java/lib/libzip.so java/lib/libinstrument.so "$jna"/*.so; do
     LD_LIBRARY_PATH=$unpacked:$PWD/java/lib:$PWD/java/lib/server ldd "$program"
 done | awk -v root="$PWD/root/" 'index($3, root) == 1 {print $3}' | sort -u | grep -v '/lib\(c\|m\|dl\|pthread\|rt\)\.so' |
     xargs -I{} cp -L {} lib/

@@ -2,11 +2,14 @@
 # root.
 #
 #   debian_start FOLDER [ARCHITECTURE]   empties FOLDER, goes there, reads the package lists
-#   debian_suite SUITE                   also offers another suite of Debian, such as bullseye
+#   debian_suite SUITE                   also offers another suite of Debian, such as bullseye, from the mirror that this
+#                                        machine uses or else from Debian's archive (DEBIAN_ARCHIVE names another one)
 #   debian_backports                     also offers Debian's backports, preferring them
 #   debian_candidate PACKAGE             prints the version that would be taken, 0 for none
 #   debian_unpack PACKAGE...             downloads them with what they need and unpacks all of it into FOLDER/root
 #   debian_finish                        removes what was needed for fetching only, and marks FOLDER as ready
+
+debian_archive=${DEBIAN_ARCHIVE:-http://archive.debian.org/debian}
 
 debian_start() {
     local tool
@@ -36,13 +39,27 @@ debian_suite() {
     # the mirror that this machine itself uses, however its sources are written
     mirror=$(apt-get "${debian_options[@]}" indextargets --format "\$(ORIGIN) \$(CODENAME) \$(COMPONENT) \$(REPO_URI)" |
         awk -v codename="$codename" '$1 == "Debian" && $2 == codename && $3 == "main" && !seen++ {print $4}')
-    if [ -z "$mirror" ]; then return; fi
+    if [ -z "$mirror" ]; then
+        echo "Debian's $1 is needed, and this system's package sources name no mirror of Debian: run this on Debian." >&2
+        return 1
+    fi
+    if [ ! -f $keyring ]; then keyring=; fi
+    debian_options+=(-o "Dir::Etc::sourcelist=$PWD/sources.list")
+    if debian_update "${keyring:+[signed-by=$keyring]} $mirror" "$1" 2>suite.log; then return; fi
+    # mirrors drop a release some time after its end; the archive keeps it, with lists that are renewed no more
+    if debian_update "[${keyring:+signed-by=$keyring }check-valid-until=no] $debian_archive" "$1" 2>>suite.log; then return; fi
+    cat suite.log >&2
+    echo "Neither $mirror nor $debian_archive offers Debian's $1. DEBIAN_ARCHIVE names another archive." >&2
+    return 1
+}
+
+debian_update() { # OPTIONS AND MIRROR, SUITE
     {
         if [ -f /etc/apt/sources.list ]; then cat /etc/apt/sources.list; fi
-        echo "deb $([ ! -f $keyring ] || echo "[signed-by=$keyring]") $mirror $1 main"
+        echo "deb $1 $2 main"
     } >sources.list
-    debian_options+=(-o "Dir::Etc::sourcelist=$PWD/sources.list")
-    apt-get "${debian_options[@]}" update
+    # without this mode, apt takes a list that it could not read for an empty one
+    apt-get "${debian_options[@]}" -o APT::Update::Error-Mode=any update
 }
 
 debian_backports() {
@@ -68,6 +85,6 @@ debian_unpack() {
 }
 
 debian_finish() {
-    rm -rf state cache sources.list
+    rm -rf state cache sources.list suite.log
     touch ready
 }
