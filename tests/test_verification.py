@@ -110,6 +110,18 @@ def test_labels_in_another_order_are_found(bundle):
     assert any("labels.txt" in failure for failure in kerafer.verify(bundle).failures)
 
 
+def test_a_card_with_labels_in_another_order_is_found(bundle):
+    assert kerafer.verify(bundle, rungs=()).passed
+    card = json.loads((bundle / "card.json").read_text())
+    card["labels"][:2] = card["labels"][1::-1]
+    write_json(bundle / "card.json", card)
+    report = kerafer.verify(bundle, rungs=())
+    assert not report.passed
+    assert "labels.txt does not list the card's labels" in report.failures
+    for file in report.files:
+        assert any("its metadata lists the labels ('angry', 'disgust'" in failure for failure in file.failures)
+
+
 def test_missing_things_are_named(bundle, tmp_path):
     (bundle / "ean_float16.tflite").unlink()
     with pytest.raises(FileNotFoundError, match="ean_float16"):
