@@ -2,6 +2,8 @@
 
     python android_export/make_fixtures.py FOLDER
 
+The bundles are also put into an Android project of its own, FOLDER/project, as `kerafer export --android` does.
+
 The photograph is matplotlib's sample portrait, a public-domain picture that comes with that package.
 """
 
@@ -18,10 +20,14 @@ import numpy as np
 
 import kerafer
 from kerafer.data.samples import portrait
+from kerafer.exporting import install_in_android
 from kerafer.preprocess import Preprocessing
+from kerafer.quantization import UNTRAINED_RECIPES
 from kerafer.verification.stand_ins import stand_in
 from kerafer.vision import BlazeFaceDetector
 from kerafer.vision.blazeface import FOLDER as FACES
+from kerafer.vision.detect import Face
+from kerafer.vision.tracking import FaceTracker
 
 # x, y, width, height in pixels of the portrait, which has 512 x 600: within it and beyond each of its edges
 BOXES = [
@@ -37,6 +43,23 @@ DETECTED = {
 }
 """Parts of the portrait, rows and columns, in which faces are looked for."""
 SIZES = {"grows": (224, 224), "shrinks": (44, 44), "odd": (37, 53)}
+TRACKED = [
+    (0.0, [(0, 0, 100, 100), (300, 0, 100, 100)]),
+    (0.1, [(280, 10, 100, 100), (30, 5, 100, 100)]),
+    (0.2, [(50, 5, 100, 100)]),
+    (0.9, [(60, 5, 100, 100)]),
+    (1.1, [(290, 0, 90, 90), (60, 5, 100, 100)]),
+    (1.2, []),
+    (1.3, []),
+    (2.1, [(70, 10, 100, 100)]),
+    (2.4, [(70, 10, 100, 100), (290, 0, 90, 90)]),
+    (2.5, [(75, 10, 100, 100), (85, 10, 100, 100)]),
+    (2.6, [(330, 0, 90, 90)]),
+    (9.0, [(330, 0, 90, 90)]),
+    (9.1, [(200, 0, 300, 300)]),
+]
+"""Seconds, and boxes of faces that a detector might find then: missed for a while, for too long, close together, and
+grown so much that only the old one's middle lies in the new one."""
 EYES = [((210.0, 128.0), (272.0, 121.0)), ((212.0, 120.0), (268.0, 139.0))]
 
 
@@ -46,14 +69,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
+    project = folder / "project"
+    (project / "app/src/main").mkdir(parents=True, exist_ok=True)
     picture = portrait()
-    sources = {"ean": kerafer.load_model("ean", weights="fer2013"), "lcnn": stand_in("lcnn")}
+    every = (*UNTRAINED_RECIPES, "qat_int8")
+    sources = {"ean": {"source": "ean", "weights": "fer2013", "recipes": every}, "lcnn": {"source": stand_in("lcnn")}}
     described = {"picture": _image(folder, "picture", picture), "cuts": _cuts(folder, picture), "faces": {}}
     for name, source in sources.items():
-        bundle = folder / "bundles" / name
-        kerafer.export(source, bundle, overwrite=bundle.exists())
-        described["faces"][name] = _faces(bundle, picture)
+        place = folder / "bundles" / name
+        bundle = kerafer.export(**source, out=place, overwrite=place.exists())
+        install_in_android(bundle, project, name, overwrite=True)
+        described["faces"][name] = _faces(place, picture)
     described["detected"] = _detected(folder, picture)
+    described["tracked"] = _tracked()
+    described["six_axes"] = _six_axes(folder)
     (folder / "cuts.json").write_text(json.dumps(described), encoding="utf-8")
 
 
@@ -113,6 +142,42 @@ def _detected(folder: Path, picture: np.ndarray) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _tracked() -> list[dict[str, Any]]:
+    """Return the numbers that Python's tracker gives to `TRACKED`, where it detects in every picture."""
+
+    class Detector:
+        boxes: list[tuple[int, int, int, int]]
+
+        def detect(self, images: Any) -> list[list[Face]]:
+            return [[Face(box, 1.0, {}) for box in self.boxes] for _ in images]
+
+    detector = Detector()
+    tracker, found = FaceTracker(detector, every=0), []
+    # nothing in an empty picture can be followed, so that every face counts as lost, and the detector alone decides
+    empty = np.zeros((240, 480, 3), np.uint8)
+    for seconds, boxes in TRACKED:
+        detector.boxes = boxes
+        tracks = {one.face.box: one.track for one in tracker.follow(empty, seconds)}
+        found.append({"seconds": seconds, "faces": [{"box": box, "track": tracks[box]} for box in boxes]})
+    return found
+
+
+def _six_axes(folder: Path) -> dict[str, Any]:
+    """Return a model that CPUs take, and of which LiteRT's GPU leaves a sum over six axes."""
+    import tensorflow as tf
+
+    shape = (1, 2, 8, 7)
+
+    def halves(x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.reshape(x, (1, 2, 2, 1, 4, 7)), (1, 2, 3, 4)) / 2
+
+    signature = [tf.TensorSpec(shape, tf.float32)]
+    function = tf.function(halves, input_signature=signature).get_concrete_function()
+    content = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
+    (folder / "six_axes.tflite").write_bytes(content)
+    return {"file": "six_axes.tflite", "input": shape, "output": (1, 7), "of_ones": 8.0}
 
 
 def _image(folder: Path, name: str, image: np.ndarray) -> dict[str, Any]:

@@ -12,8 +12,14 @@ android {
     }
     testOptions {
         unitTests.all {
-            // written by make_fixtures.py; see README.md
-            it.systemProperty("kerafer.fixtures", providers.gradleProperty("kerafer.fixtures").orNull ?: "fixtures")
+            // what the tests compare with, LiteRT's C library, and a software GPU: see README.md
+            fun folder(name: String) = providers.gradleProperty("kerafer.$name").getOrElse("")
+            it.systemProperty("kerafer.fixtures", folder("fixtures"))
+            it.systemProperty("jna.library.path", folder("litert"))
+            it.environment("LD_LIBRARY_PATH", listOf("litert", "vulkan").joinToString(":", transform = ::folder))
+            if (folder("vulkan") != "") {
+                it.environment("VK_ICD_FILENAMES", folder("vulkan") + "/vk_swiftshader_icd.json")
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 package androidx.camera.core
 
 import android.graphics.Bitmap
+import androidx.camera.core.resolutionselector.ResolutionSelector
 import java.util.concurrent.Executor
 
 internal fun stub(): Nothing = throw UnsupportedOperationException("CameraX is missing in this build")
@@ -25,9 +26,11 @@ class CameraSelector private constructor() {
 class Preview private constructor() : UseCase() {
     interface SurfaceProvider
 
-    fun setSurfaceProvider(provider: SurfaceProvider?): Unit = stub()
+    fun setSurfaceProvider(surfaceProvider: SurfaceProvider?): Unit = stub()
 
     class Builder {
+        fun setResolutionSelector(resolutionSelector: ResolutionSelector): Builder = stub()
+
         fun build(): Preview = stub()
     }
 }
@@ -49,12 +52,18 @@ class ImageAnalysis private constructor() : UseCase() {
         fun analyze(image: ImageProxy)
     }
 
+    var targetRotation: Int
+        get() = stub()
+        set(rotation) = stub()
+
     fun setAnalyzer(
         executor: Executor,
         analyzer: Analyzer,
     ): Unit = stub()
 
     class Builder {
+        fun setResolutionSelector(resolutionSelector: ResolutionSelector): Builder = stub()
+
         fun setBackpressureStrategy(strategy: Int): Builder = stub()
 
         fun setOutputImageFormat(format: Int): Builder = stub()

@@ -4,10 +4,12 @@ package androidx.exifinterface.media
 
 import java.io.InputStream
 
+private fun stub(): Nothing = throw UnsupportedOperationException("androidx.exifinterface is missing in this build")
+
 class ExifInterface(
-    stream: InputStream,
+    inputStream: InputStream,
 ) {
-    val rotationDegrees: Int get() = throw UnsupportedOperationException(
-        "androidx.exifinterface is missing in this build",
-    )
+    val rotationDegrees: Int get() = stub()
+
+    val isFlipped: Boolean get() = stub()
 }

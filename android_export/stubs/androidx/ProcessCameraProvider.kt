@@ -11,14 +11,14 @@ import androidx.lifecycle.LifecycleOwner
 import com.google.common.util.concurrent.ListenableFuture
 
 class ProcessCameraProvider private constructor() {
-    fun hasCamera(selector: CameraSelector): Boolean = stub()
+    fun hasCamera(cameraSelector: CameraSelector): Boolean = stub()
 
     fun unbindAll(): Unit = stub()
 
     fun bindToLifecycle(
-        owner: LifecycleOwner,
-        selector: CameraSelector,
-        vararg cases: UseCase,
+        lifecycleOwner: LifecycleOwner,
+        cameraSelector: CameraSelector,
+        vararg useCases: UseCase?,
     ): Camera = stub()
 
     companion object {

@@ -10,12 +10,12 @@ private fun stub(): Nothing = throw UnsupportedOperationException("LiteRT's arti
 
 enum class Accelerator { NONE, CPU, GPU, NPU }
 
-class LiteRtException(
+class LiteRtException internal constructor(
     message: String,
 ) : Exception(message)
 
-abstract class JniHandle : AutoCloseable {
-    override fun close() = stub()
+abstract class JniHandle internal constructor() : AutoCloseable {
+    final override fun close(): Unit = stub()
 }
 
 class Environment private constructor() : JniHandle() {

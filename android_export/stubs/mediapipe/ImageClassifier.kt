@@ -26,8 +26,10 @@ class ImageClassifierResult {
     fun classificationResult(): ClassificationResult = stub()
 }
 
-class ImageClassifier private constructor() {
+class ImageClassifier private constructor() : AutoCloseable {
     fun classify(image: MPImage): ImageClassifierResult = stub()
+
+    override fun close(): Unit = stub()
 
     class ImageClassifierOptions private constructor() {
         class Builder {

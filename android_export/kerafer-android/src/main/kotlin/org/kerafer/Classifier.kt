@@ -1,7 +1,5 @@
 package org.kerafer
 
-import kotlin.math.abs
-
 /**
  * Probabilities of a face's expressions, in the order of the card's labels.
  *
@@ -29,7 +27,10 @@ class Probabilities(
 }
 
 /**
- * A bundle's model, ready to classify faces.
+ * A bundle's model, ready to classify faces; not safe for several threads at once.
+ *
+ * It runs the first of its choices that this device takes. Where that one fails later, as GPUs do whose driver gives
+ * up, the next takes its place.
  *
  * ```
  * val classifier = Classifier.open(ModelCard.parse(cardText), factory) { name -> readAsset(name) }
@@ -37,19 +38,30 @@ class Probabilities(
  * ```
  *
  * @property card where every number and name comes from.
- * @property choice the file that runs, and on what.
- * @property refused why better choices were not taken, in sentences.
  */
 class Classifier private constructor(
     val card: ModelCard,
-    val choice: Choice,
-    val refused: List<String>,
-    private val engine: Engine,
+    private val golden: Golden,
+    private val factory: EngineFactory,
+    choices: List<Choice>,
+    private val read: (String) -> ByteArray,
 ) : AutoCloseable {
+    private val waiting = ArrayDeque(choices)
+    private val reasons = mutableListOf<String>()
+    private var engine: Engine? = null
+
+    /** The file that runs, and on what. */
+    lateinit var choice: Choice
+        private set
+
+    /** Why better choices are not taken, in sentences. */
+    val refused: List<String> get() = reasons.toList()
+
     /**
      * Classify a face of a picture.
      *
      * @param leftEye the eye on the left as the viewer sees it; needed where the card says `aligned`.
+     * @throws EngineException if no choice is left that runs.
      */
     fun classify(
         image: RgbImage,
@@ -73,19 +85,88 @@ class Classifier private constructor(
         require(pixels.height == size.height && pixels.width == size.width) {
             "The model wants ${size.width} x ${size.height} pixels. Received: ${pixels.width} x ${pixels.height}"
         }
-        return Probabilities(card.labels, run(engine, choice.file, card, pixels))
+        while (true) {
+            val running = engine ?: openNext()
+            try {
+                return Probabilities(card.labels, run(running, choice.file, pixels))
+            } catch (error: EngineException) {
+                engine = null
+                running.close()
+                refuse(choice, error)
+            }
+        }
     }
 
-    override fun close() = engine.close()
+    override fun close() {
+        waiting.clear()
+        engine?.close()
+        engine = null
+    }
+
+    /** Take the first of the choices that are left and run here. */
+    private fun openNext(): Engine {
+        while (waiting.isNotEmpty()) {
+            val next = waiting.removeFirst()
+            val content = read(next.file.name).also(next.file::check)
+            try {
+                return compile(next, content).also {
+                    choice = next
+                    engine = it
+                }
+            } catch (error: EngineException) {
+                refuse(next, error)
+            }
+        }
+        throw EngineException("No file of the bundle runs on this device. " + reasons.joinToString("; "))
+    }
+
+    /** A driver may accept a model and compute nonsense, so what it gives for a picture must be what Python gave. */
+    private fun compile(
+        next: Choice,
+        content: ByteArray,
+    ): Engine {
+        val file = next.file
+        val compiled = factory.compile(content, file.input, listOf(file.output), next.accelerator)
+        try {
+            val difference = golden.difference(file.name) { run(compiled, file, it) }
+            val allowed = Tolerances.of(next)
+            // written so that a difference that is no number is refused too
+            if (!(difference <= allowed)) {
+                throw EngineException("its probabilities differ from Python's by $difference, more than $allowed")
+            }
+            return compiled
+        } catch (error: Exception) {
+            compiled.close()
+            throw error
+        }
+    }
+
+    private fun refuse(
+        what: Choice,
+        error: EngineException,
+    ) {
+        reasons += "${what.file.name} on ${what.accelerator}: ${error.message}"
+    }
+
+    private fun run(
+        engine: Engine,
+        file: ModelFile,
+        pixels: RgbImage,
+    ): FloatArray {
+        val outputs = engine.run(Tensors.input(pixels, card.preprocessing, file.input))
+        return Tensors.output(outputs.single(), file.output)
+    }
 
     companion object {
         /**
-         * Check the bundle's files, and compile the best choice that this device takes.
+         * Check the bundle's files, and compile the best choice that this device takes: one that gives what Python gave
+         * for the first golden vector, within [Tolerances].
          *
          * @param factory compiles for an accelerator.
          * @param choices what to try, in order.
          * @param read returns a file of the bundle by its name.
-         * @throws CardException if a file is not the one that the card describes.
+         * @throws CardException if a file is not the one that the card describes, or the card names its classes in
+         * another order than `golden.json`.
          * @throws EngineException if no choice runs; the message says why each does not.
          */
         fun open(
@@ -94,57 +175,9 @@ class Classifier private constructor(
             choices: List<Choice> = Choices.of(card),
             read: (String) -> ByteArray,
         ): Classifier {
-            val refused = mutableListOf<String>()
-            for (choice in choices) {
-                val content = read(choice.file.name).also(choice.file::check)
-                try {
-                    val engine =
-                        factory.compile(
-                            content,
-                            choice.file.input,
-                            listOf(choice.file.output),
-                            choice.accelerator,
-                        )
-                    try {
-                        probe(engine, choice.file, card)
-                    } catch (error: EngineException) {
-                        engine.close()
-                        throw error
-                    }
-                    return Classifier(card, choice, refused, engine)
-                } catch (error: EngineException) {
-                    refused += "${choice.file.name} on ${choice.accelerator}: ${error.message}"
-                }
-            }
-            throw EngineException("No file of the bundle runs on this device. " + refused.joinToString("; "))
+            val golden = Golden.parse(read(Golden.FILE).decodeToString(), read)
+            golden.check(card)
+            return Classifier(card, golden, factory, choices, read).also { it.openNext() }
         }
-
-        /** A driver may accept a model and compute nonsense: what it gives for a gray picture must be probabilities. */
-        private fun probe(
-            engine: Engine,
-            file: ModelFile,
-            card: ModelCard,
-        ) {
-            val size = card.preprocessing.size
-            val gray = ByteArray(size.height * size.width * RgbImage.CHANNELS) { 127 }
-            val values = run(engine, file, card, RgbImage(size.width, size.height, gray))
-            val sum = values.sum()
-            if (values.any { !(it in -SLACK..1 + SLACK) } || abs(sum - 1) > SLACK) {
-                throw EngineException("the output is no probabilities: ${values.toList()}, which sum to $sum")
-            }
-        }
-
-        private fun run(
-            engine: Engine,
-            file: ModelFile,
-            card: ModelCard,
-            pixels: RgbImage,
-        ): FloatArray {
-            val outputs = engine.run(Tensors.input(pixels, card.preprocessing, file.input))
-            return Tensors.output(outputs.single(), file.output)
-        }
-
-        /** Integer outputs have steps of 1/256 each. */
-        private const val SLACK = 0.03f
     }
 }

@@ -63,21 +63,15 @@ object Choices {
         gpu: Boolean = true,
     ): List<Choice> {
         val floats = card.files.filter { !it.takesCameraBytes && it.recipe in FLOAT_ARITHMETIC }
-        val onGpu = if (gpu) floats.sortedBy { FLOAT_ARITHMETIC.indexOf(it.recipe) } else emptyList()
-        val onCpu =
-            card.files.sortedBy { file ->
-                FOR_CPU.indexOf(file.recipe).let {
-                    if (it <
-                        0
-                    ) {
-                        FOR_CPU.size
-                    } else {
-                        it
-                    }
-                }
-            }
+        val onGpu = if (gpu) floats.sortedBy { rank(it.recipe, FLOAT_ARITHMETIC) } else emptyList()
+        val onCpu = card.files.sortedBy { rank(it.recipe, FOR_CPU) }
         return onGpu.map { Choice(it, Accelerator.GPU) } + onCpu.map { Choice(it, Accelerator.CPU) }
     }
+
+    private fun rank(
+        recipe: String,
+        order: List<String>,
+    ) = order.indexOf(recipe).let { if (it < 0) order.size else it }
 
     /** Recipes whose files compute in floats, so that GPUs take them. */
     private val FLOAT_ARITHMETIC = listOf("float16", "float32", "weight_int8")

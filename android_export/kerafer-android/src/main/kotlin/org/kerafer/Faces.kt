@@ -82,7 +82,7 @@ class FaceFinder private constructor(
                     val content = read(entry.file).also(entry::check)
                     engines += factory.compile(content, entry.input, entry.outputs, Accelerator.CPU)
                 }
-            } catch (error: EngineException) {
+            } catch (error: Exception) {
                 engines.forEach { it.close() }
                 throw error
             }

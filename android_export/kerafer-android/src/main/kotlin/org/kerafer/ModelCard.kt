@@ -92,9 +92,23 @@ internal fun checkContent(
 }
 
 /**
+ * How often a model agrees with the labels of a data set's split.
+ *
+ * @property accuracy 0 to 1.
+ */
+data class Agreement(
+    val data: String,
+    val split: String,
+    val images: Int,
+    val accuracy: Double,
+)
+
+/**
  * What an app needs of a bundle's `card.json`: labels, preprocessing and files. It has no default for any of them.
  *
  * @property labels class names in output order.
+ * @property agreements what was measured, as the card has it; empty where nothing was.
+ * @property notes what a user should know, in sentences.
  */
 data class ModelCard(
     val model: String,
@@ -103,6 +117,7 @@ data class ModelCard(
     val labels: List<String>,
     val preprocessing: Preprocessing,
     val files: List<ModelFile>,
+    val agreements: List<Agreement>,
     val notes: List<String>,
 ) {
     /** The file of a recipe, or null. */
@@ -159,6 +174,7 @@ data class ModelCard(
                 labels = labels,
                 preprocessing = preprocessing,
                 files = files,
+                agreements = agreements(json),
                 notes = strings(json, "notes"),
             )
         }
@@ -218,6 +234,17 @@ data class ModelCard(
                 scale = if (quantized) json.getDouble("scale").toFloat() else null,
                 zeroPoint = if (quantized) json.getInt("zero_point") else 0,
             )
+        }
+
+        /** The card's `results` that are shares of pictures; it may hold other measures, which are left out. */
+        private fun agreements(json: JSONObject): List<Agreement> {
+            val list = json.optJSONArray("results") ?: return emptyList()
+            return List(list.length()) { list.getJSONObject(it) }
+                .filter { entry -> listOf("data", "split", "images", "accuracy").all(entry::has) }
+                .map { entry ->
+                    val (data, split) = entry.getString("data") to entry.getString("split")
+                    Agreement(data, split, entry.getInt("images"), entry.getDouble("accuracy"))
+                }
         }
 
         private fun strings(

@@ -41,10 +41,7 @@ class Smoothing(
             if (fresh) {
                 seen.values.copyOf()
             } else {
-                FloatArray(before.size) {
-                    share * before[it] +
-                        (1 - share) * seen.values[it]
-                }
+                FloatArray(before.size) { share * before[it] + (1 - share) * seen.values[it] }
             }
         kept = values
         return Probabilities(seen.labels, values)

@@ -5,6 +5,7 @@ import kotlin.test.Test
 import kotlin.test.assertContains
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertNotEquals
 import kotlin.test.assertTrue
 
 class FacesTest {
@@ -26,13 +27,16 @@ class FacesTest {
     }
 
     @Test
-    fun `a face and its eyes go into a classifier`() {
+    fun `a face's eyes go into a classifier that wants them level, each as what it is`() {
         val (picture, faces) = Fixtures.detected.first()
+        val face = faces.single()
         val bundle = Fixtures.bundles.first()
-        val card = Fixtures.card(bundle)
+        val card = Fixtures.card(bundle).let { it.copy(preprocessing = it.preprocessing.copy(aligned = true)) }
         Classifier.open(card, LiteRtC, Choices.of(card, gpu = false)) { Fixtures.read(bundle, it) }.use {
-            val probabilities = it.classify(picture, faces.single())
-            assertEquals(it.classify(picture, faces.single().box).values.toList(), probabilities.values.toList())
+            val (left, right) = listOf("left_eye", "right_eye").map { eye -> face.landmarks.getValue(eye) }
+            val found = it.classify(picture, face).values.toList()
+            assertEquals(it.classify(picture, face.box, left, right).values.toList(), found)
+            assertNotEquals(it.classify(picture, face.box, right, left).values.toList(), found)
         }
     }
 
@@ -56,15 +60,25 @@ class FacesTest {
     }
 
     @Test
-    fun `a face keeps its number while it moves, and a new one gets a new number`() {
-        fun face(
-            x: Double,
-            y: Double,
-        ) = Face(FaceBox(x, y, 100.0, 100.0), 1.0, emptyMap())
-        val tracks = Tracks()
-        assertEquals(listOf(0, 1), tracks.follow(listOf(face(0.0, 0.0), face(300.0, 0.0))))
-        assertEquals(listOf(1, 0), tracks.follow(listOf(face(280.0, 10.0), face(30.0, 5.0))))
-        assertEquals(listOf(0, 2), tracks.follow(listOf(face(50.0, 5.0), face(600.0, 300.0))))
-        assertEquals(listOf(3), tracks.follow(listOf(face(300.0, 0.0))))
+    fun `a damaged second network closes the first`() {
+        var open = 0
+        val counting =
+            EngineFactory { model, input, outputs, accelerator ->
+                val engine = LiteRtC.compile(model, input, outputs, accelerator)
+                open++
+                object : Engine by engine {
+                    override fun close() {
+                        open--
+                        engine.close()
+                    }
+                }
+            }
+        val networks = JSONObject(Fixtures.readFaces("detector.json").decodeToString()).getJSONArray("networks")
+        val last = networks.getJSONObject(networks.length() - 1).getString("file")
+        assertFailsWith<CardException> {
+            FaceFinder.open(counting) { name -> Fixtures.readFaces(name).also { if (name == last) it[0]++ } }
+        }
+        assertTrue(networks.length() > 1)
+        assertEquals(0, open)
     }
 }

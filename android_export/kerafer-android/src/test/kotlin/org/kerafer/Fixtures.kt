@@ -7,7 +7,12 @@ import java.io.File
 /** What `make_fixtures.py` wrote: pictures, and what Python makes of them. */
 object Fixtures {
     private val folder =
-        File(requireNotNull(System.getProperty("kerafer.fixtures")) { "-Dkerafer.fixtures names no folder" })
+        File(System.getProperty("kerafer.fixtures").orEmpty()).also {
+            require(it.resolve("cuts.json").isFile) {
+                "-Dkerafer.fixtures must name the folder that make_fixtures.py wrote (android_export/README.md). " +
+                    "Received: '$it'"
+            }
+        }
 
     /** Names of the bundles. */
     val bundles: List<String> = folder.resolve("bundles").list()!!.sorted()
@@ -48,6 +53,34 @@ object Fixtures {
 
     /** Bytes of a file of the detector. */
     fun readFaces(name: String): ByteArray = folder.resolve("faces").resolve(name).readBytes()
+
+    /** Seconds of a stream's pictures, and the numbers that Python's tracker gives the faces there. */
+    val tracked: List<Pair<Double, Map<FaceBox, Int>>> by lazy {
+        json.getJSONArray("tracked").objects().map { picture ->
+            val faces = picture.getJSONArray("faces").objects()
+            picture.getDouble("seconds") to faces.associate { box(it.getJSONArray("box")) to it.getInt("track") }
+        }
+    }
+
+    /** A model of which the GPU does not take everything. */
+    val sixAxes: SixAxes by lazy {
+        val value = json.getJSONObject("six_axes")
+
+        fun tensor(name: String): TensorInfo {
+            val shape = value.getJSONArray(name).let { s -> List(s.length()) { s.getInt(it) } }
+            return TensorInfo(name, shape, TensorType.FLOAT32, null, 0)
+        }
+        val content = folder.resolve(value.getString("file")).readBytes()
+        SixAxes(content, tensor("input"), tensor("output"), value.getDouble("of_ones").toFloat())
+    }
+
+    /** @property ofOnes every output where every input is 1. */
+    class SixAxes(
+        val content: ByteArray,
+        val input: TensorInfo,
+        val output: TensorInfo,
+        val ofOnes: Float,
+    )
 
     class Cut(
         val contract: Preprocessing,

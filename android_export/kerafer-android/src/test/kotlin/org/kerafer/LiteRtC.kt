@@ -5,6 +5,7 @@ import com.sun.jna.Memory
 import com.sun.jna.Native
 import com.sun.jna.NativeLong
 import com.sun.jna.Pointer
+import com.sun.jna.ptr.ByteByReference
 import com.sun.jna.ptr.PointerByReference
 import java.nio.ByteBuffer
 
@@ -36,6 +37,11 @@ private interface LiteRt : Library {
         model: Pointer,
         options: Pointer,
         compiled: PointerByReference,
+    ): Int
+
+    fun LiteRtCompiledModelIsFullyAccelerated(
+        compiled: Pointer,
+        fully: ByteByReference,
     ): Int
 
     fun LiteRtGetCompiledModelInputBufferRequirements(
@@ -106,10 +112,25 @@ object LiteRtC : EngineFactory {
         val compiled =
             try {
                 made("compiled model") { library.LiteRtCreateCompiledModel(environment, loaded, options, it) }
+            } catch (error: EngineException) {
+                library.LiteRtDestroyModel(loaded)
+                throw error
             } finally {
                 library.LiteRtDestroyOptions(options)
             }
+        if (accelerator == Accelerator.GPU && !isFullyAccelerated(compiled)) {
+            library.LiteRtDestroyCompiledModel(compiled)
+            library.LiteRtDestroyModel(loaded)
+            throw EngineException("the GPU takes a part of the model only")
+        }
         return Compiled(loaded, compiled, input, outputs, accelerator, content)
+    }
+
+    /** What LiteRT itself says of a model that it compiled; so far it refused at once what the GPU did not take wholly. */
+    private fun isFullyAccelerated(compiled: Pointer): Boolean {
+        val fully = ByteByReference()
+        check(library.LiteRtCompiledModelIsFullyAccelerated(compiled, fully) == 0)
+        return fully.value != 0.toByte()
     }
 
     /** @property content must outlive the model, which reads from it. */

@@ -41,6 +41,19 @@ class ModelCardTest {
     }
 
     @Test
+    fun `what was measured is told, and other measures than shares of pictures are left out`() {
+        val json = JSONObject(Fixtures.cardText(bundle))
+        val first = json.getJSONArray("results").getJSONObject(0)
+        val (data, split) = first.getString("data") to first.getString("split")
+        val expected = Agreement(data, split, first.getInt("images"), first.getDouble("accuracy"))
+        val measured = JSONArray(listOf(JSONObject().put("data", "x").put("loss", 0.5), first))
+        val card = ModelCard.parse(json.put("results", measured).toString())
+        assertEquals(listOf(expected), card.agreements)
+        json.remove("results")
+        assertEquals(emptyList(), ModelCard.parse(json.toString()).agreements)
+    }
+
+    @Test
     fun `a text that is no card is refused`() {
         assertContains(assertFailsWith<CardException> { ModelCard.parse("no card") }.message!!, "damaged")
     }

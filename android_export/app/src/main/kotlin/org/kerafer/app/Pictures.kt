@@ -30,6 +30,7 @@ object Pictures {
         options.inJustDecodeBounds = false
         val picture =
             BitmapFactory.decodeByteArray(content, 0, content.size, options) ?: throw IOException("no picture at $uri")
-        return picture.turned(ExifInterface(content.inputStream()).rotationDegrees)
+        val stored = ExifInterface(content.inputStream())
+        return picture.turned(stored.rotationDegrees, mirrored = stored.isFlipped)
     }
 }

@@ -4,6 +4,8 @@ import android.content.res.AssetManager
 import android.graphics.Bitmap
 import android.graphics.Matrix
 import org.kerafer.CardException
+import org.kerafer.Choice
+import org.kerafer.Choices
 import org.kerafer.Classifier
 import org.kerafer.EngineFactory
 import org.kerafer.FaceFinder
@@ -25,10 +27,19 @@ fun Bitmap.toRgbImage(): RgbImage {
     return RgbImage(width, height, bytes)
 }
 
-/** This bitmap turned clockwise by a multiple of 90 degrees, as cameras want it. */
-fun Bitmap.turned(degrees: Int): Bitmap {
-    if (degrees % 360 == 0) return this
-    val turn = Matrix().apply { postRotate(degrees.toFloat()) }
+/**
+ * This bitmap turned clockwise by a multiple of 90 degrees, as cameras want it.
+ *
+ * @param mirrored whether left and right are exchanged first, as some cameras store pictures of their user.
+ */
+fun Bitmap.turned(
+    degrees: Int,
+    mirrored: Boolean = false,
+): Bitmap {
+    if (degrees % 360 == 0 && !mirrored) return this
+    val turn = Matrix()
+    if (mirrored) turn.postScale(-1f, 1f)
+    turn.postRotate(degrees.toFloat())
     return Bitmap.createBitmap(this, 0, 0, width, height, turn, false)
 }
 
@@ -41,14 +52,24 @@ class AssetBundle(
     private val assets: AssetManager,
     val folder: String,
 ) {
-    /** The bundle's card. */
+    /** The bundle's name, which `kerafer export --name` gave it. */
+    val name: String get() = folder.substringAfterLast('/')
+
+    /** The bundle's card; reading it throws [CardException] where it is wrong. */
     val card: ModelCard by lazy { ModelCard.parse(read("card.json").decodeToString()) }
 
     /** The bundle's golden vectors. */
-    fun golden(): Golden = Golden.parse(read("golden.json").decodeToString(), ::read)
+    fun golden(): Golden = Golden.parse(read(Golden.FILE).decodeToString(), ::read)
 
-    /** Open the bundle's best file that this device takes. */
-    fun open(factory: EngineFactory): Classifier = Classifier.open(card, factory, read = ::read)
+    /**
+     * Open the bundle's best file that this device takes.
+     *
+     * @param choices what to try, in order.
+     */
+    fun open(
+        factory: EngineFactory,
+        choices: List<Choice> = Choices.of(card),
+    ): Classifier = Classifier.open(card, factory, choices, ::read)
 
     /** Bytes of one of the bundle's files. */
     fun read(name: String): ByteArray = assets.bytes("$folder/$name")
