@@ -13,8 +13,9 @@ import argparse
 import shutil
 from pathlib import Path
 
+from kerafer.card import FILE_NAME
 from kerafer.exporting import Bundle
-from kerafer.exporting.bundle import MODEL_FILE
+from kerafer.exporting.bundle import GOLDEN_FILE, GOLDEN_INPUTS
 from kerafer.vision.blazeface import FOLDER as FACES
 
 PAGE = Path(__file__).resolve().parent
@@ -25,7 +26,7 @@ RUNTIME = ("core/dist/index.js", "core/wasm", "wasm-utils/dist/index.js")
 
 def build(bundle: Path, litert: Path, out: Path) -> None:
     """Copy all parts into a new folder."""
-    Bundle.open(bundle)  # refuses what is no bundle
+    files = (*Bundle.open(bundle).tflite_files, GOLDEN_FILE, GOLDEN_INPUTS, FILE_NAME)
     missing = [part for part in RUNTIME if not (litert / part).exists()]
     if missing:
         raise SystemExit(f"{litert} lacks {missing}: name the folder @litertjs that npm made.")
@@ -36,7 +37,8 @@ def build(bundle: Path, litert: Path, out: Path) -> None:
         _copy(PAGE / part, out / part)
     for part in RUNTIME:
         _copy(litert / part, out / "litert" / part)
-    shutil.copytree(bundle, out / "bundle", ignore=shutil.ignore_patterns(MODEL_FILE))
+    for name in files:  # a folder that was trained in holds more
+        _copy(bundle / name, out / "bundle" / name)
     shutil.copytree(FACES, out / "faces")
 
 

@@ -19,20 +19,24 @@ export function check(fine, field, expected, received) {
 const isWhole = value => Number.isInteger(value) && value > 0;
 const isText = value => typeof value === 'string' && value.length > 0;
 
+/** Read a file of JSON; `content` is its bytes. */
+export function parseJson(name, content) {
+  try {
+    return JSON.parse(new TextDecoder().decode(content));
+  } catch (error) {
+    throw new CardError(`${name} is damaged: ${error.message}. Export the model and build the page again.`);
+  }
+}
+
 /**
  * Read a card.
  *
- * @param {string} text the whole of card.json.
+ * @param {Uint8Array} content the whole of card.json.
  * @returns {{title: string, labels: string[], preprocessing: object, files: object[], notes: string[]}}
  * @throws {CardError} if it is no card of this format, or contradicts itself.
  */
-export function parseCard(text) {
-  let json;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new CardError(`card.json is damaged: ${error.message}. Export the model again.`);
-  }
+export function parseCard(content) {
+  const json = parseJson('card.json', content);
   if (json?.format !== FORMAT) {
     throw new CardError(
         `The card must have format ${FORMAT}. Received: ${json?.format}. Take page and bundle of one kerafer version.`);

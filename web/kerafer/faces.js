@@ -1,6 +1,6 @@
 // Finding faces with BlazeFace, as Python's `BlazeFaceDetector` does.
 
-import {CardError, checkContent} from './card.js';
+import {CardError, checkContent, parseJson} from './card.js';
 import {Engine} from './engine.js';
 import {clamp, round} from './picture.js';
 import {scale} from './preprocessing.js';
@@ -10,9 +10,10 @@ const FORMAT = 1, POINTS = 6;
 export class FaceFinder {
   /** Open both networks, on the CPU: they are small, and the GPU is the classifier's. */
   static async open(read) {
-    const card = JSON.parse(new TextDecoder().decode(await read('detector.json')));
-    if (card.format !== FORMAT) {
-      throw new CardError(`detector.json must have format ${FORMAT}. Received: ${card.format}. Take all of one version.`);
+    const card = parseJson('detector.json', await read('detector.json'));
+    if (card?.format !== FORMAT) {
+      throw new CardError(
+          `detector.json must have format ${FORMAT}. Received: ${card?.format}. Take all of one kerafer version.`);
     }
     const networks = [];
     for (const entry of card.networks) {
