@@ -61,7 +61,7 @@ demo-run:
 	$(RUN)kerafer demo --out demo
 
 test: $(VENV)/ready
-	@$(MAKE) --no-print-directory -j 3 verify-tools
+	@$(MAKE) --no-print-directory -j 3 verify-tools android
 	@$(MAKE) --no-print-directory test-run
 
 test-run: lint

@@ -1,8 +1,12 @@
 """Bundles in an Android project, and what its Kotlin library must agree on."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+import tomllib
 
 import pytest
 from conftest import ROOT
@@ -12,6 +16,8 @@ from kerafer.card import FORMAT
 from kerafer.cli.main import main
 from kerafer.exporting import Bundle, install_in_android
 from kerafer.files import sha256
+from kerafer.verification.ladder import how_to_fetch, tool_folder
+from kerafer.vision.blazeface import FORMAT as DETECTOR_FORMAT
 from kerafer.weights import resolve_file
 
 READER = ROOT / "android_export/kerafer-android/src/main/kotlin/org/kerafer/ModelCard.kt"
@@ -145,10 +151,42 @@ def test_the_command_takes_a_model_of_ones_own_by_its_path(bundle_folder, projec
     assert (project / "app/src/main/assets/kerafer/ean/card.json").is_file()
 
 
-def test_the_library_reads_the_format_that_is_written():
-    assert f"const val FORMAT = {FORMAT}\n" in READER.read_text()
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("android_export/kerafer-android/src/main/kotlin/org/kerafer/ModelCard.kt", FORMAT),
+        ("android_export/kerafer-android/src/main/kotlin/org/kerafer/Faces.kt", DETECTOR_FORMAT),
+        ("web/kerafer/card.js", FORMAT),
+        ("web/kerafer/faces.js", DETECTOR_FORMAT),
+    ],
+)
+def test_every_reader_reads_the_format_that_is_written(path, written):
+    assert re.findall(r"const (?:val )?FORMAT = (\d+)", (ROOT / path).read_text()) == [str(written)]
 
 
 def test_golden_vectors_name_the_labels(bundle_folder):
     card, golden = (json.loads((bundle_folder / name).read_text()) for name in ("card.json", "golden.json"))
     assert golden["labels"] == card["labels"]
+
+
+def test_documents_name_the_libraries_that_the_project_takes():
+    catalog = tomllib.loads((ROOT / "android_export/gradle/libs.versions.toml").read_text())
+    taken = {f"{one['module']}:{catalog['versions'][one['version']['ref']]}" for one in catalog["libraries"].values()}
+    named = re.findall(r'implementation\("(.+)"\)', (ROOT / "docs/android.md").read_text())
+    assert len(named) == 2
+    assert set(named) <= taken
+
+
+@pytest.mark.slow
+def test_kotlin_library_and_app():
+    """What `make android-test` runs, so that CI runs it too."""
+    lacking = [how_to_fetch(tool) for tool in ("android", "swiftshader") if tool_folder(tool) is None]
+    if lacking and not os.environ.get("KERAFER_REQUIRE_RUNGS"):
+        pytest.skip("; ".join(lacking))
+    assert not lacking
+    command = [ROOT / "android_export/test.sh", tool_folder("android").parent, sys.executable]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout[-10_000:] + ran.stderr[-2_000:]
+    classes = (ROOT / "android_export/kerafer-android/src/test").rglob("*Test.kt")
+    tests = sum(path.read_text().count("@Test\n") for path in classes)
+    assert f"OK ({tests} tests)" in ran.stdout, ran.stdout[-10_000:]  # none was left out
