@@ -3,13 +3,11 @@
 #
 #   debian_start FOLDER [ARCHITECTURE]   empties FOLDER, goes there, reads the package lists
 #   debian_suite SUITE                   also offers another suite of Debian, such as bullseye, from the mirror that this
-#                                        machine uses or else from Debian's archive (DEBIAN_ARCHIVE names another one)
+#                                        machine uses or else from DEBIAN_ARCHIVE, an address of Debian's archive
 #   debian_backports                     also offers Debian's backports, preferring them
 #   debian_candidate PACKAGE             prints the version that would be taken, 0 for none
 #   debian_unpack PACKAGE...             downloads them with what they need and unpacks all of it into FOLDER/root
 #   debian_finish                        removes what was needed for fetching only, and marks FOLDER as ready
-
-debian_archive=${DEBIAN_ARCHIVE:-http://archive.debian.org/debian}
 
 debian_start() {
     local tool
@@ -47,9 +45,12 @@ debian_suite() {
     debian_options+=(-o "Dir::Etc::sourcelist=$PWD/sources.list")
     if debian_update "${keyring:+[signed-by=$keyring]} $mirror" "$1" 2>suite.log; then return; fi
     # mirrors drop a release some time after its end; the archive keeps it, with lists that are renewed no more
-    if debian_update "[${keyring:+signed-by=$keyring }check-valid-until=no] $debian_archive" "$1" 2>>suite.log; then return; fi
+    if [ -n "${DEBIAN_ARCHIVE:-}" ] &&
+        debian_update "[${keyring:+signed-by=$keyring }check-valid-until=no] $DEBIAN_ARCHIVE" "$1" 2>>suite.log; then
+        return
+    fi
     cat suite.log >&2
-    echo "Neither $mirror nor $debian_archive offers Debian's $1. DEBIAN_ARCHIVE names another archive." >&2
+    echo "$mirror does not offer Debian's $1. Set DEBIAN_ARCHIVE to the address of Debian's archive, which keeps it." >&2
     return 1
 }
 
