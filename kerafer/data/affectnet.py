@@ -180,8 +180,13 @@ def _read_folder(listing: Listing, folder: str, part: str, classes: int, cache: 
     pictures = Names(entries(images))
     labels = Names(f"{Path(name).stem}_exp.npy" for name in pictures)
     files = ImageFiles(annotations, labels)
-    found = kept(cache, "annotations", lambda: fingerprint(files), lambda: {"labels": _annotations(files)})["labels"]
-    for number, expression in enumerate(found.tolist()):
+
+    def fits(found: dict[str, np.ndarray]) -> bool:
+        [values] = found.values() if found.keys() == {"labels"} else [np.zeros(0)]
+        return values.shape == (len(files),) and set(values.tolist()) <= {MISSING, MALFORMED, *range(len(NUMBERS))}
+
+    found = kept(cache, "annotations", lambda: fingerprint(files), lambda: {"labels": _annotations(files)}, fits)
+    for number, expression in enumerate(found["labels"].tolist()):
         where = f"{folder}/annotations/{labels[number]}"
         if expression == MISSING:
             listing.bad(where, f"the annotation of {folder}/images/{pictures[number]} is missing.", part)
