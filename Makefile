@@ -88,7 +88,7 @@ $(VENV)/notebooks: $(VENV)/ready
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[notebooks]'
 	@touch $@
 
-notebooks: $(VENV)/notebooks swiftshader
+notebooks: $(VENV)/notebooks swiftshader lavapipe
 	$(RUN)python notebooks/run.py
 
 $(VENV)/fuzz: $(VENV)/ready

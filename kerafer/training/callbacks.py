@@ -34,7 +34,7 @@ def read_history(path: str | Path) -> list[dict[str, float]]:
     with open(path, newline="", encoding="utf-8") as file:
         try:
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-        except (TypeError, ValueError) as error:
+        except (csv.Error, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no history of a training: {error}.") from error
     if not rows or "epoch" not in rows[0]:
         raise ValueError(f"{path} is no history of a training: it must have a row for each epoch.")
