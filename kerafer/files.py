@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 DAMAGE = (
     *(ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError, EOFError, OSError, SyntaxError),
-    *(RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, SystemError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 """What the standard library and numpy raise on damaged bytes."""
 

@@ -37,10 +37,11 @@ LONG = b"9" * 200_000
 FOUND = {
     "a column twice, and rows of three": ("fer2013.csv", b"emotion,emotion,pixels,Usage\n3,1 2,Training\n"),
     "a cell beyond what the csv module takes": ("fer2013.csv", b"emotion,pixels,Usage\n3," + LONG + b",Training\n"),
-    "AffectNet's": ("affectnet.csv", LONG + b",1,2,3\n"),
-    "a history's": ("history.csv", b"epoch,loss\n1," + LONG + b"\n"),
+    "a cell of that length in AffectNet's list": ("affectnet.csv", LONG + b",1,2,3\n"),
+    "a cell of that length in a history": ("history.csv", b"epoch,loss\n1," + LONG + b"\n"),
     "votes of more than 64 bits": ("fer2013new.csv", lambda whole: whole.replace(b",8,2", b",%s,2" % LONG[:30])),
     "a null byte in numpy's header": ("decoded.npy", [("flip", 0.25, b"\0")]),
+    "a character beyond Unicode": ("affectnet.npy", lambda whole: whole[:-1] + b"\xff"),
     "a group whose nodes are damaged": ("keras2.hdf5", [("insert", 0.75, b"\0")]),
     "a row without output": ("journal.jsonl", b'[{"source": "a.png"}]\n'),
     "an output that is no text": ("journal.jsonl", b'[{"source": "a.png", "output": 3}]\n'),
