@@ -239,17 +239,17 @@ def _subset() -> Iterator[bytes]:
 
 
 TARGETS = {
-    "image": Target("picture", _images, _read_image, 0.35),
-    "fer2013.csv": Target("fer2013.csv", _fer2013, _read_fer2013, 0.12),
+    "image": Target("picture", _images, _read_image, 0.4),
+    "fer2013.csv": Target("fer2013.csv", _fer2013, _read_fer2013, 0.15),
     "fer2013.npz": Target("train.npz", _fer2013_npz, _read_fer2013, 0.05, "zip"),
-    "fer2013new.csv": Target("fer2013new.csv", _votes, _read_votes, 0.05),
-    "listed.csv": Target("faces.csv", _listed, _read_listed, 0.08),
-    "rafdb.txt": Target("list.txt", _rafdb, _read_rafdb, 0.04),
-    "affectnet.csv": Target("training.csv", _affectnet_list, _read_affectnet_list, 0.04),
-    "affectnet.npy": Target("exp.npy", _annotation, _read_annotation, 0.03),
+    "fer2013new.csv": Target("fer2013new.csv", _votes, _read_votes, 0.03),
+    "listed.csv": Target("faces.csv", _listed, _read_listed, 0.05),
+    "rafdb.txt": Target("list.txt", _rafdb, _read_rafdb, 0.03),
+    "affectnet.csv": Target("training.csv", _affectnet_list, _read_affectnet_list, 0.03),
+    "affectnet.npy": Target("exp.npy", _annotation, _read_annotation, 0.02),
     "names": Target("names.txt", _names, _read_names, 0.03),
-    "decoded.npy": Target("decoded.npy", _decoded, _read_decoded, 0.04),
-    "scan.npz": Target("scan.npz", _scan, _read_scan, 0.02, "zip"),
-    "predictions.npz": Target("predictions.npz", _predictions, _read_predictions, 0.04, "zip"),
+    "decoded.npy": Target("decoded.npy", _decoded, _read_decoded, 0.06),
+    "scan.npz": Target("scan.npz", _scan, _read_scan, 0.01, "zip"),
+    "predictions.npz": Target("predictions.npz", _predictions, _read_predictions, 0.03, "zip"),
     "subset.txt": Target("subset.txt", _subset, _read_subset, 0.02),
 }

@@ -126,11 +126,11 @@ def _read_keras_2(path: Path) -> None:
 
 
 TARGETS = {
-    "weights.npz": Target("weights.npz", _weights, _read_weights, 0.06, "zip"),
-    "card.json": Target("card.json", _named("card.json"), _read_bundle, 0.06, "json"),
-    "golden.json": Target("golden.json", _named("golden.json"), _read_bundle, 0.04, "json"),
-    ".tflite": Target("small_float32.tflite", _named(".tflite"), _read_tflite, 0.06),
-    ".keras": Target("model.keras", _named(".keras"), _read_keras, 0.01, "zip"),
+    "weights.npz": Target("weights.npz", _weights, _read_weights, 0.04, "zip"),
+    "card.json": Target("card.json", _named("card.json"), _read_bundle, 0.04, "json"),
+    "golden.json": Target("golden.json", _named("golden.json"), _read_bundle, 0.03, "json"),
+    ".tflite": Target("small_float32.tflite", _named(".tflite"), _read_tflite, 0.04),
+    ".keras": Target("model.keras", _named(".keras"), _read_keras, 0.005, "zip"),
     "checkpoint.pth": Target("checkpoint.pth", _torch, _read_torch, 0.06, "zip"),
     "keras2.hdf5": Target("model.hdf5", _keras_2, _read_keras_2, 0.04),
     "info.tflite": Target("small.tflite", _named(".tflite"), _read_graph, 0.03),
