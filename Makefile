@@ -10,7 +10,7 @@ RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
-	@echo "make test         set up, then lint and all tests"
+	@echo "make test         set up, then lint, the documentation and all tests"
 	@echo "make quick        only the fast tests"
 	@echo "make results      measure the README's tables again (DATA=\"fer2013:PATH ferplus:PATH\")"
 	@echo "make verify       run every model and recipe on every rung: results/verify.csv (long)"
@@ -64,7 +64,7 @@ test: $(VENV)/ready
 	@$(MAKE) --no-print-directory -j 3 verify-tools android
 	@$(MAKE) --no-print-directory test-run
 
-test-run: lint
+test-run: lint docs
 	KERAFER_REQUIRE_RUNGS=1 $(RUN)python -m pytest -n 2 --durations=15
 
 quick: $(VENV)/ready
@@ -88,7 +88,7 @@ $(VENV)/notebooks: $(VENV)/ready
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[notebooks]'
 	@touch $@
 
-notebooks: $(VENV)/notebooks swiftshader
+notebooks: $(VENV)/notebooks swiftshader lavapipe
 	$(RUN)python notebooks/run.py
 
 $(VENV)/fuzz: $(VENV)/ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import inspect
 import json
@@ -25,7 +26,7 @@ R = TypeVar("R")
 
 DAMAGE = (
     *(ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError, EOFError, OSError, SyntaxError),
-    *(RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, SystemError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 """What the standard library and numpy raise on damaged bytes."""
 
@@ -155,6 +156,18 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
         raise
     except DAMAGE as error:
         raise ValueError(f"{path} is not a readable .npz file: {error}. Is it truncated?") from error
+
+
+def csv_rows(path: str | Path, reader: Any) -> Iterator[list[str]]:
+    """Yield the rows of a `csv.reader`; its errors, which are no ValueErrors, become some that name file and line.
+
+    Raises:
+        ValueError: if the file is no csv, or in another encoding than it was opened with.
+    """
+    try:
+        yield from reader
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}, after line {reader.line_num}: not a csv: {error}.") from error
 
 
 def sha256(path: str | Path) -> str:

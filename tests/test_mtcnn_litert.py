@@ -11,6 +11,7 @@ import pytest
 from kerafer import cache
 from kerafer.data.samples import portrait
 from kerafer.vision import MTCNNDetector, mtcnn_litert
+from kerafer.vision.detect import package_mtcnn
 from kerafer.vision.mtcnn_litert import LiteRTMTCNN, converted, surest
 from kerafer.vision.sampling import patches, reduced
 
@@ -152,3 +153,27 @@ def test_only_so_many_sizes_are_kept_prepared(monkeypatch):
 def test_bad_arguments_are_named(argument):
     with pytest.raises(ValueError, match="`runtime` must be"):
         MTCNNDetector(**argument)
+
+
+def test_what_python_says_of_the_packages_reading_is_left_out(monkeypatch):
+    """Python 3.13 tells of lz4's closed files; other errors that cannot be raised are told as ever."""
+    told = []
+
+    class Reading:
+        def __init__(self, error):
+            self.error = error
+
+        def __del__(self):
+            raise self.error
+
+    def network():
+        Reading(ValueError("I/O operation on closed file."))
+        Reading(ValueError("another"))
+        return "network"
+
+    monkeypatch.setattr("mtcnn.MTCNN", network)
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(str(unraisable.exc_value)))
+    hook = sys.unraisablehook
+    assert package_mtcnn() == "network"
+    assert told == ["another"]
+    assert sys.unraisablehook is hook

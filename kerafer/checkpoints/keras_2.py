@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerafer.files import DAMAGE
+
 if TYPE_CHECKING:
     import keras
 
@@ -87,6 +89,6 @@ def read_keras_2(path: str | Path) -> dict[str, Any]:
             for layer in config["config"]["layers"]
             if "batch_input_shape" in layer["config"]
         )
-    except (OSError, KeyError, TypeError, ValueError, StopIteration, AttributeError) as error:
+    except (*DAMAGE, StopIteration) as error:
         raise ValueError(f"{path} is not a whole Keras 2 model file (.h5, .hdf5): {error!r}") from error
     return {"layers": {kind: [by[i] for i in sorted(by)] for kind, by in numbered.items()}, "input_shape": shape[1:]}

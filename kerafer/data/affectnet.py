@@ -33,7 +33,7 @@ from kerafer.data.pictures import Listing, dataset, entries
 from kerafer.data.scanning import fingerprint, kept
 from kerafer.data.stored import ImageFiles, Names
 from kerafer.data.threads import chunks, in_order
-from kerafer.files import DAMAGE
+from kerafer.files import DAMAGE, csv_rows
 from kerafer.labels import CANONICAL, ORDERS, to_canonical
 
 SPLITS = ("train", "val")
@@ -140,7 +140,7 @@ def _take(
 def _read_list(listing: Listing, path: Path, part: str, classes: int) -> None:
     with open(path, newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.reader(file)
-        for row in reader:
+        for row in csv_rows(path, reader):
             where = f"{path.name} line {reader.line_num}"
             if reader.line_num == 1 and COLUMNS[0] in row:
                 if tuple(name.strip() for name in row) != COLUMNS:
@@ -161,7 +161,8 @@ def _read_list(listing: Listing, path: Path, part: str, classes: int) -> None:
 
 def _expression(text: str) -> int | None:
     text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and int(text) < len(NUMBERS) else None
+    fits = text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if fits and int(text) < len(NUMBERS) else None
 
 
 def _box(texts: list[str]) -> list[int] | None:
@@ -180,8 +181,13 @@ def _read_folder(listing: Listing, folder: str, part: str, classes: int, cache: 
     pictures = Names(entries(images))
     labels = Names(f"{Path(name).stem}_exp.npy" for name in pictures)
     files = ImageFiles(annotations, labels)
-    found = kept(cache, "annotations", lambda: fingerprint(files), lambda: {"labels": _annotations(files)})["labels"]
-    for number, expression in enumerate(found.tolist()):
+
+    def fits(found: dict[str, np.ndarray]) -> bool:
+        [values] = found.values() if found.keys() == {"labels"} else [np.zeros(0)]
+        return values.shape == (len(files),) and set(values.tolist()) <= {MISSING, MALFORMED, *range(len(NUMBERS))}
+
+    found = kept(cache, "annotations", lambda: fingerprint(files), lambda: {"labels": _annotations(files)}, fits)
+    for number, expression in enumerate(found["labels"].tolist()):
         where = f"{folder}/annotations/{labels[number]}"
         if expression == MISSING:
             listing.bad(where, f"the annotation of {folder}/images/{pictures[number]} is missing.", part)

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from kerafer.data.dataset import ON_ERROR, FaceDataset, LoadReport
-from kerafer.files import read_npz
+from kerafer.files import csv_rows, read_npz
 from kerafer.labels import LABELS_7, ORDERS, canonical_name, to_canonical
 
 SIDE = 48
@@ -123,9 +123,9 @@ def _read_csv(path: Path, rows: Rows) -> None:
     with open(path, newline="", encoding="ascii", errors="replace") as file, warnings.catch_warnings():
         # numpy only warns when a row of pixels ends in something that is no number
         warnings.simplefilter("error", DeprecationWarning)
-        reader = csv.reader(file)
+        reader = csv_rows(path, csv.reader(file))
         header = [name.strip() for name in next(reader, [])]
-        if set(header) != {"emotion", "pixels", "Usage"}:
+        if sorted(header) != ["Usage", "emotion", "pixels"]:
             raise ValueError(
                 f"{path}, line 1: expected the columns emotion, pixels, Usage of the official fer2013.csv. "
                 f"Received: {', '.join(header)[:80] or 'nothing'}"
@@ -221,7 +221,7 @@ def _read_votes(path: Path, rows: Rows) -> None:
     columns, number = len(ORDERS["ferplus"]), -1
     votes: dict[int, np.ndarray] = {}
     with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        reader = csv.reader(file)
+        reader = csv_rows(path, csv.reader(file))
         header = tuple(_column(name) for name in next(reader, [])[-columns:])
         if header != ORDERS["ferplus"]:
             raise ValueError(
@@ -230,7 +230,7 @@ def _read_votes(path: Path, rows: Rows) -> None:
             )
         for number, row in enumerate(reader):
             cells = row[-columns:]
-            if len(cells) == columns and all(cell.strip().isdecimal() for cell in cells):
+            if len(cells) == columns and all(cell.strip().isdecimal() and len(cell) < 10 for cell in cells):
                 votes[number] = np.array(cells, np.int64)
             else:
                 rows.bad(f"{path.name} line {number + 2}", f"expected {columns} whole numbers of votes at its end.")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.pictures import Listing, dataset
+from kerafer.files import csv_rows
 from kerafer.labels import CANONICAL, canonical_name, check_labels
 
 SPLITS = ()
@@ -117,13 +118,11 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"{path} is no file. Expected a csv with the columns path, label.")
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(path, header)
-            yield 1, header
-            yield from ((reader.line_num, row) for row in reader if row)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}, after line {reader.line_num}: not a csv in UTF-8: {error}.") from error
+        rows = csv_rows(path, reader)
+        header = [name.strip() for name in next(rows, [])]
+        _check_header(path, header)
+        yield 1, header
+        yield from ((reader.line_num, row) for row in rows if row)
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -142,7 +141,7 @@ def _is_box(texts: list[str]) -> bool:
 
 
 def _label(text: str, names: tuple[str, ...] | None) -> int | None:
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text) if int(text) < len(names or CANONICAL) else None
     if names is not None:
         return names.index(text) if text in names else None

@@ -6,6 +6,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,12 @@ def scan(files: ImageFiles, cache: str | Path | None = None, *, progress: bool =
         return {"hashes": hashes, "flags": flags}
 
     parts = chunks(len(files), 32)
-    found = kept(cache, "scan", lambda: fingerprint(files), make)
+
+    def fits(found: dict[str, np.ndarray]) -> bool:
+        wanted = {"hashes": (len(files), HASH_BYTES), "flags": (len(files),)}
+        return {n: a.shape for n, a in found.items() if a.dtype == np.uint8} == wanted
+
+    found = kept(cache, "scan", lambda: fingerprint(files), make, fits)
     hashes, flags = found["hashes"], found["flags"]
     # what could not be read is looked at again each time: it may have been a matter of rights or of a lost connection
     problems = {}
@@ -93,7 +99,11 @@ def scan(files: ImageFiles, cache: str | Path | None = None, *, progress: bool =
 
 
 def kept(
-    cache: str | Path | None, kind: str, key: Callable[[], str], make: Callable[[], dict[str, np.ndarray]]
+    cache: str | Path | None,
+    kind: str,
+    key: Callable[[], str],
+    make: Callable[[], dict[str, np.ndarray]],
+    fits: Callable[[dict[str, np.ndarray]], bool],
 ) -> dict[str, np.ndarray]:
     """Return the arrays that `make` gives, from a file in `cache` where it holds them already.
 
@@ -102,14 +112,15 @@ def kept(
         kind: first part of the file's name.
         key: returns what the arrays depend on, as the second part.
         make: makes them.
+        fits: tells whether a file's arrays are what `make` would give; others are made anew.
     """
     if cache is None:
         return make()
     path = Path(cache) / f"{kind}-{key()}.npz"
-    try:
-        return read_npz(path)
-    except (OSError, ValueError):  # not there, or damaged: a cache is made again
-        arrays = make()
+    with suppress(OSError, ValueError):  # not there, or damaged: a cache is made again
+        if fits(found := read_npz(path)):
+            return found
+    arrays = make()
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
     return arrays

@@ -7,6 +7,7 @@ first form into the second, from which batches are read many times faster.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import weakref
 from array import array
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from kerafer.data.dataset import FaceDataset
 from kerafer.data.threads import chunks, in_order
-from kerafer.files import replacing
+from kerafer.files import DAMAGE, replacing
 from kerafer.images import read_image
 from kerafer.preprocess import Preprocessing
 
@@ -262,20 +263,20 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], int]:
         try:
             version = np.lib.format.read_magic(file)
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        except ValueError as error:
+        except DAMAGE as error:
             raise ValueError(
                 f"{path} is not a .npy file of version 1: {error}. Remove it, and decode again."
             ) from error
         offset = file.tell()
         size = os.fstat(file.fileno()).st_size
     gray_or_rgb = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
-    if version != (1, 0) or fortran or dtype != np.uint8 or not gray_or_rgb:
+    if version != (1, 0) or fortran or dtype != np.uint8 or not gray_or_rgb or min(shape) < 0:
         raise ValueError(
             f"{path}: expected (n, height, width[, 3]) uint8 in C order. Received: {dtype}{shape}, version {version}"
         )
-    if size != offset + int(np.prod(shape)):
+    if size != offset + math.prod(shape):
         raise ValueError(
-            f"{path}: expected {offset + int(np.prod(shape)):,} bytes for {shape}. Received: {size:,} bytes. "
+            f"{path}: expected {offset + math.prod(shape):,} bytes for {shape}. Received: {size:,} bytes. "
             "Was it cut off? Remove it, and decode again."
         )
     return tuple(shape), offset

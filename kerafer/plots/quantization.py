@@ -31,19 +31,51 @@ def accuracy_against_size(
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.axhline(100 * reference, color="gray", linestyle="--", linewidth=1, label="Keras, float32")
-    largest = max((size for _, size, _ in rows), default=0)
-    for recipe, size, accuracy in rows:
+    for _, size, accuracy in rows:
         axes.plot(size / 1000, 100 * accuracy, "o")
-        # names on the right half run to the left, so that none leaves the frame
-        side, shift = ("right", -6) if size > 0.6 * largest else ("left", 6)
-        place = (size / 1000, 100 * accuracy)
-        axes.annotate(recipe, place, textcoords="offset points", xytext=(shift, 5), fontsize=9, ha=side)
     axes.set(xlabel="size of the file, KB", ylabel="accuracy, %", title=title, xlim=(0, None))
     axes.margins(x=0.2, y=0.2)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="lower right")
+    _name_points(axes, [(recipe, size / 1000, 100 * accuracy) for recipe, size, accuracy in rows])
     return finish(figure, path)
+
+
+def _name_points(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write each point's name beside it, where no other name, no point and no frame is, if there is such a place."""
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()
+    spots = [axes.transData.transform(place) for _, *place in points]
+    taken = [Bbox([(x - 5, y - 5), (x + 5, y + 5)]) for x, y in spots]
+    sides = [("left", 6), ("right", -6), ("center", 0)]
+    shifts = [5, -13, 16, -24, 27, -35]
+    for name, *place in points:
+        for down in shifts:
+            for side, along in sides:
+                text = axes.annotate(
+                    name,
+                    place,
+                    textcoords="offset points",
+                    xytext=(along, down),
+                    fontsize=9,
+                    ha=side,
+                    annotation_clip=False,
+                )
+                box = text.get_window_extent()
+                inside = (
+                    axes.bbox.x0 < box.x0 and box.x1 < axes.bbox.x1 and axes.bbox.y0 < box.y0 < box.y1 < axes.bbox.y1
+                )
+                if inside and not any(box.overlaps(other) for other in taken):
+                    break
+                text.remove()
+            else:
+                continue
+            taken.append(box)
+            break
+        else:
+            axes.annotate(name, place, textcoords="offset points", xytext=(6, 5), fontsize=9)
 
 
 def layer_error_bars(rows: Sequence[dict[str, Any]], path: str | Path | None, title: str, annotated: int = 3) -> Figure:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kerafer.data.pipeline import EvaluationBatches, TrainingBatches
-from kerafer.files import read_npz, replacing
+from kerafer.files import DAMAGE, read_npz, replacing
 from kerafer.training.learner import Learner
 
 STATE_FILE = "state.npz"
@@ -34,7 +34,7 @@ def read_history(path: str | Path) -> list[dict[str, float]]:
     with open(path, newline="", encoding="utf-8") as file:
         try:
             rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-        except (TypeError, ValueError) as error:
+        except (csv.Error, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no history of a training: {error}.") from error
     if not rows or "epoch" not in rows[0]:
         raise ValueError(f"{path} is no history of a training: it must have a row for each epoch.")
@@ -155,7 +155,9 @@ class ResumableState(keras.callbacks.Callback):
         try:
             self._saved = read_npz(path)
             self.history = json.loads(str(self._saved["history"]))
-        except (ValueError, KeyError) as error:
+            if not self.history or not all(isinstance(row, dict) for row in self.history):
+                raise ValueError("its history is no list of epochs")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is damaged ({error}). Remove the folder to train from the beginning.") from error
         return len(self.history)
 
@@ -170,11 +172,16 @@ class ResumableState(keras.callbacks.Callback):
                 f"{self.folder / STATE_FILE} holds {expected} variables, this training has {len(variables)}. "
                 "Was it written by another version of Keras? Remove the folder to train from the beginning."
             )
-        for i, variable in enumerate(variables):
-            variable.assign(self._saved[f"variable_{i}"])
-        callbacks = json.loads(str(self._saved["callbacks"]))
-        for name, callback in self.stateful.items():
-            callback.__dict__.update(callbacks[name])
+        try:
+            callbacks = json.loads(str(self._saved["callbacks"]))
+            for name, callback in self.stateful.items():
+                callback.__dict__.update(callbacks[name])
+            for i, variable in enumerate(variables):
+                variable.assign(self._saved[f"variable_{i}"])
+        except DAMAGE as error:
+            raise ValueError(
+                f"{self.folder / STATE_FILE} is damaged ({error}). Remove the folder to train from the beginning."
+            ) from error
         self._write_history()  # it may lack the epoch after which the run was stopped
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

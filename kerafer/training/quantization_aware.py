@@ -298,7 +298,11 @@ def _load(folder: Path, variables: Sequence[Any]) -> list[dict[str, float]]:
         arrays = read_npz(path)
         history = json.loads(str(arrays["history"]))
         values = [arrays[f"variable_{i}"] for i in range(len(variables))]
-    except (ValueError, KeyError) as error:
+        if not history or not all(isinstance(row, dict) for row in history):
+            raise ValueError("its history is no list of epochs")
+        if not all(np.issubdtype(value.dtype, np.number) for value in values):
+            raise ValueError("its variables are no numbers")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}). Remove the folder to start from the beginning.") from error
     if any(tuple(value.shape) != tuple(variable.shape) for value, variable in zip(values, variables, strict=True)):
         raise ValueError(f"{path} belongs to another model. Name the model that was fine-tuned, or another folder.")

@@ -67,7 +67,7 @@ def find_record(out: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     path = out / RECORD_FILE
     if path.exists():
         record = read_json(path)
-        if not isinstance(record, dict) or not {"settings", "state"} <= set(record):
+        if not isinstance(record, dict) or "state" not in record or not isinstance(record.get("settings"), dict):
             raise ValueError(f"{path} is no record of a run. Choose another folder for the run.")
         settings = json.loads(json.dumps(settings))  # as they look when they have been written and read: no tuples
         if record["settings"] != settings:

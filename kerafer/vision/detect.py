@@ -6,6 +6,7 @@ Processing Letters 2016. The network and its weights come in the `mtcnn` package
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -164,10 +165,28 @@ class MTCNNDetector:
 
             self._network = LiteRTMTCNN(self.threads)
         elif self._network is None:
-            from mtcnn import MTCNN
-
-            self._network = MTCNN()
+            self._network = package_mtcnn()
         return self._network
+
+
+def package_mtcnn() -> Any:
+    """Return the `mtcnn` package's detector, without what Python 3.13 says about how its weights are read.
+
+    The lz4 file that joblib reads is closed after the file under it, of which nothing can come: it was only read.
+    """
+    from mtcnn import MTCNN
+
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if not (isinstance(unraisable.exc_value, ValueError) and "closed file" in str(unraisable.exc_value)):
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        return MTCNN()
+    finally:
+        sys.unraisablehook = before
 
 
 def face_within(

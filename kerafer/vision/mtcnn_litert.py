@@ -249,13 +249,13 @@ def _convert() -> dict[str, bytes]:
     """Return the contents of the three files."""
     import keras
     import tensorflow as tf
-    from mtcnn import MTCNN
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     from kerafer.exporting.tflite import quiet
+    from kerafer.vision.detect import package_mtcnn
 
     found = {}
-    for stage, (name, side) in zip(MTCNN().stages, SIDES.items(), strict=True):
+    for stage, (name, side) in zip(package_mtcnn().stages, SIDES.items(), strict=True):
         picture = keras.Input((side, side, 3))
         outputs = stage.model.call(picture) if side else _proposing(stage.model, picture)
         model = keras.Model(picture, outputs)

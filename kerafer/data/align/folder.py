@@ -132,13 +132,15 @@ class AlignedFolder:
         rows: dict[str, dict[str, Any]] = {}
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
-                rows |= {row["source"]: row for row in json.loads(line)}
-            except (ValueError, TypeError, KeyError) as error:
+                for row in json.loads(line):
+                    place = self.path / row["output"] if row["output"] else None
+                    rows[row["source"]] = row if place is None or place.exists() else {}
+            except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
                 raise ValueError(
                     f"{path}, line {number}: expected the rows of a part as JSON ({error}). "
                     "Remove the file: the pictures are then aligned again."
                 ) from error
-        return {k: row for k, row in rows.items() if not row["output"] or (self.path / row["output"]).exists()}
+        return {source: row for source, row in rows.items() if row}
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Keep the rows of a finished part, for good."""
