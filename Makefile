@@ -6,7 +6,7 @@ TOOLS := $(CURDIR)/.cache
 RUNGS := swiftshader lavapipe old_runtime mediapipe browser arm64
 RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
-.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test others bench notebooks fuzz docs clean $(RUNGS)
+.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test others bench notebooks fuzz docs wheel clean $(RUNGS)
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
@@ -21,6 +21,7 @@ help:
 	@echo "make notebooks    run every notebook and keep what it draws"
 	@echo "make fuzz         feed 100,000 damaged files to every reader: results/fuzz.csv"
 	@echo "make docs         build the documentation's site into build/docs"
+	@echo "make wheel        build the wheel and try it in a clean environment (PYTHONS=\"python3.12 python3.13\")"
 	@echo "make verify-tools fetch what the rungs need: $(RUNGS)"
 
 $(VENV)/ready: setup.py pyproject.toml tools/setup.sh
@@ -106,6 +107,9 @@ fuzz: $(VENV)/fuzz
 
 docs: .venv-docs/ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+wheel:
+	tools/try_wheel.sh build/wheel $(or $(PYTHONS),$(PYTHON))
 
 clean:
 	rm -rf $(VENV) .venv-docs .cache demo build *.egg-info

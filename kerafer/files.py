@@ -151,7 +151,11 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             # numpy gives entries that are no arrays as bytes
-            return {name: np.asarray(archive[name]) for name in archive.files}
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+        for array in arrays.values():
+            if array.dtype.kind in "UV":
+                array.tolist()  # what is no Unicode would come out where a text is first looked at
+        return arrays
     except FileNotFoundError:
         raise
     except DAMAGE as error:

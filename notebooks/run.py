@@ -73,7 +73,8 @@ def run(path: Path) -> nbformat.NotebookNode:
                 client.execute_cell(cell, number)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [_kept(output) for output in cell.outputs if output.get("name") != "stderr"]
+            kept = [_kept(output) for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [output for output in kept if output.get("text", "-").strip()]
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -87,7 +88,9 @@ def _kept(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for holder in (output, output.get("data", {})):
         for key in ("text", "text/plain"):
             if isinstance(holder.get(key), str):
-                holder[key] = re.sub(r"(<[^<>]*?) at 0x[0-9a-f]+>", r"\1>", holder[key])
+                # TensorFlow's logger writes to standard output in a notebook
+                holder[key] = re.sub(r"(?m)^WARNING:tensorflow:.*\n?", "", holder[key])
+                holder[key] = re.sub(r" at 0x[0-9a-f]+", "", holder[key])
     return output
 
 

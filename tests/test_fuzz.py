@@ -42,6 +42,8 @@ FOUND = {
     "votes of more than 64 bits": ("fer2013new.csv", lambda whole: whole.replace(b",8,2", b",%s,2" % LONG[:30])),
     "a null byte in numpy's header": ("decoded.npy", [("flip", 0.25, b"\0")]),
     "a character beyond Unicode": ("affectnet.npy", lambda whole: whole[:-1] + b"\xff"),
+    "a model's name of such characters": ("predictions.npz", {"model": np.frombuffer(b"\xff" * 4, "<U1").reshape(())}),
+    "a history of such characters": ("state.npz", {"history": np.frombuffer(b"\xff" * 4, "<U1").reshape(())}),
     "a group whose nodes are damaged": ("keras2.hdf5", [("insert", 0.75, b"\0")]),
     "a row without output": ("journal.jsonl", b'[{"source": "a.png"}]\n'),
     "an output that is no text": ("journal.jsonl", b'[{"source": "a.png", "output": 3}]\n'),

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from kerafer.data.dataset import FaceDataset
 from kerafer.evaluation.subsets import read_subset
-from kerafer.files import DAMAGE, replacing
+from kerafer.files import read_npz, replacing
 
 if TYPE_CHECKING:
     from kerafer.loading import LoadedModel
@@ -113,11 +113,7 @@ class Predictions:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"There is no {path}. Write one with kerafer evaluate --predictions.")
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: np.asarray(archive[name]) for name in archive.files}
-        except DAMAGE as error:
-            raise ValueError(f"{path} is not a readable .npz file: {error}. Is it truncated?") from error
+        arrays = read_npz(path)
         kinds = {"rows": "i", "labels": "i", "leaked": "b", "probabilities": "f"}
         wanted = {f.name: kinds.get(f.name, "U") for f in fields(cls)}
         found = {name: array.dtype.kind for name, array in arrays.items()}
