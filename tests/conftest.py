@@ -1,6 +1,7 @@
 """Shared fixtures: real models, one exported bundle, small data."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,14 @@ def bundle_folder(ean, tmp_path_factory):
 def faces():
     """28 drawn faces, four of each class."""
     return synthetic(28)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Let SIGINT interrupt this process and those it starts; a shell's background processes ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -220,6 +220,7 @@ def started(*arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 def test_two_trainings_do_not_write_one_run(tmp_path):
     csv, run = write_synthetic_csv(tmp_path / "faces.csv", train=140, public=7), tmp_path / "run"
     arguments = ["train", "ean", "--data", f"fer2013:{csv}", "--recipe", "ean_paper", "--batch-size", "7"]

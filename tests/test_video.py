@@ -270,6 +270,7 @@ class Camera:
         return True, cv2.cvtColor(next(pictures(1)), cv2.COLOR_RGB2BGR)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_a_camera_and_keeps_what_it_saw(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cv2, "VideoCapture", lambda source: Camera(6) if source == 0 else cv2_capture(source))
     files = ["--out", str(tmp_path / "o.mp4"), "--csv", str(tmp_path / "o.csv")]
