@@ -132,6 +132,6 @@ TARGETS = {
     ".tflite": Target("small_float32.tflite", _named(".tflite"), _read_tflite, 0.04),
     ".keras": Target("model.keras", _named(".keras"), _read_keras, 0.005, "zip"),
     "checkpoint.pth": Target("checkpoint.pth", _torch, _read_torch, 0.06, "zip"),
-    "keras2.hdf5": Target("model.hdf5", _keras_2, _read_keras_2, 0.04),
+    "keras2.hdf5": Target("model.hdf5", _keras_2, _read_keras_2, 0.004),
     "info.tflite": Target("small.tflite", _named(".tflite"), _read_graph, 0.03),
 }

@@ -10,7 +10,7 @@ from parity import det, detx, fill
 
 import kerafer
 from kerafer.card import ModelCard
-from kerafer.checkpoints import load_mini_xception
+from kerafer.checkpoints import keras_2, load_mini_xception
 from kerafer.checkpoints.torch_state import torch_tensors
 from kerafer.specs import REGISTRY
 
@@ -198,6 +198,13 @@ def test_mini_xception_by_order_of_creation(first, tmp_path):
     gray = detx(2, 64, 64, 1)
     expected = original.predict(gray, verbose=0)
     np.testing.assert_allclose(loaded.runner.predict(np.repeat(gray, 3, axis=-1)), expected, atol=1e-5)
+
+
+def test_reading_that_does_not_end_is_given_up(tmp_path, monkeypatch):
+    write_keras_2(tmp_path / "model.hdf5", kerafer.build_model("lcnn"))
+    monkeypatch.setattr(keras_2, "LONGEST", 0)
+    with pytest.raises(ValueError, match=r"model\.hdf5 is not a whole.* did not end within 0 seconds"):
+        keras_2.read_keras_2(tmp_path / "model.hdf5")
 
 
 def test_files_that_hold_another_network_are_refused(tmp_path):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import re
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerafer.files import DAMAGE
+from kerafer.files import read_npz
 
 if TYPE_CHECKING:
     import keras
+
+READER = Path(__file__).with_name("keras_2_process.py")  # by its path: `-m` would load this package, and TensorFlow
+LONGEST = 60
+"""Seconds that reading may take; a whole file takes a second."""
 
 
 def load_mini_xception(model: keras.Model, path: str | Path) -> keras.Model:
@@ -69,26 +75,34 @@ def load_mini_xception(model: keras.Model, path: str | Path) -> keras.Model:
 
 
 def read_keras_2(path: str | Path) -> dict[str, Any]:
-    """Return a Keras 2 file's arrays, by kind of layer and in order of creation, and its input shape."""
-    import h5py
+    """Return a Keras 2 file's arrays, by kind of layer and in order of creation, and its input shape.
 
+    It is read in a process of its own, which takes a second: some damaged files keep libhdf5 busy for ever.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        with h5py.File(path, "r") as file:
-            config = file.attrs["model_config"]
-            config = json.loads(config if isinstance(config, str) else config.decode())
-            numbered: dict[str, dict[int, list[np.ndarray]]] = {}
-            for name, group in file["model_weights"].items():
-                order = [n if isinstance(n, str) else n.decode() for n in group.attrs["weight_names"]]
-                match = re.fullmatch(r"(\w+?)_(\d+)", name)
-                if order and match:
-                    numbered.setdefault(match[1], {})[int(match[2])] = [np.asarray(group[n]) for n in order]
-        shape = next(
-            layer["config"]["batch_input_shape"]
-            for layer in config["config"]["layers"]
-            if "batch_input_shape" in layer["config"]
-        )
-    except (*DAMAGE, StopIteration) as error:
-        raise ValueError(f"{path} is not a whole Keras 2 model file (.h5, .hdf5): {error!r}") from error
-    return {"layers": {kind: [by[i] for i in sorted(by)] for kind, by in numbered.items()}, "input_shape": shape[1:]}
+    refused = f"{path} is not a whole Keras 2 model file (.h5, .hdf5)"
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "arrays.npz"
+        try:
+            ran = subprocess.run(
+                [sys.executable, "-P", READER, Path(path).resolve(), out],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                timeout=LONGEST,
+                check=False,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(f"{refused}: reading it did not end within {LONGEST} seconds.") from error
+        if ran.returncode:
+            raise ValueError(f"{refused}: {ran.stdout.strip() or f'reading it ended with {ran.returncode}'}")
+        arrays = read_npz(out)
+    shape = arrays.pop("input_shape").tolist()
+    numbered: dict[str, dict[int, dict[int, np.ndarray]]] = {}
+    for name, array in arrays.items():
+        kind, number, place = name.split("/")
+        numbered.setdefault(kind, {}).setdefault(int(number), {})[int(place)] = array
+    layers = {kind: [[by[i][j] for j in sorted(by[i])] for i in sorted(by)] for kind, by in numbered.items()}
+    return {"layers": layers, "input_shape": shape}
