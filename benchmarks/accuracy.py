@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import read_table, write_table
+from common import RESULTS, origin, read_table, write_table
 from fer import PACKAGE, fetch
 
 import kerafer
@@ -22,6 +22,7 @@ from kerafer.evaluation.predictions import check_views
 from kerafer.loading import LoadedModel
 from kerafer.weights import FOLDER, shipped, shipped_files
 
+COMMAND = "python benchmarks/accuracy.py"
 FIELDS = (
     *("model", "weights", "input", "bytes", "data", "split", "seed", "recipe", "views", "images", "accuracy", "low"),
     *("high", "leak_free_images", "leak_free_accuracy", "macro_f1", "calibration_error"),
@@ -34,6 +35,8 @@ def main() -> None:
     parser.add_argument("--data", required=True, nargs="+", metavar="KIND:PATH", help="one of each set of classes")
     parser.add_argument("--models", nargs="+", help="measure these alone; the rows of the others stay as they were")
     arguments = parser.parse_args()
+    if arguments.models and not (RESULTS / "accuracy.csv").read_text(encoding="utf-8").startswith(origin(COMMAND)):
+        parser.error("results/accuracy.csv was measured with other versions than today's. Leave --models out.")
     splits = [kerafer.load_data(path, "public") for path in arguments.data]
     by_classes = {frozenset(split.class_names): split for split in splits}
     chosen = arguments.models or kerafer.list_models()
@@ -53,7 +56,7 @@ def main() -> None:
             print(f"{loaded.name}, {views}: {rows[-1]['accuracy']}", flush=True)
     if arguments.models:
         rows = _together(rows, read_table("accuracy"), arguments.models)
-    write_table("accuracy", FIELDS, rows, command="python benchmarks/accuracy.py")
+    write_table("accuracy", FIELDS, rows, command=COMMAND)
 
 
 def _together(new: list[dict[str, Any]], old: list[dict[str, Any]], measured: Sequence[str]) -> list[dict[str, Any]]:

@@ -40,13 +40,17 @@ def write_result(name: str, values: dict[str, Any]) -> Path:
     return path
 
 
+def origin(command: str) -> str:
+    """Return the first lines of a table: what wrote it, and with which versions."""
+    return f"# command: {command}\n# versions: {', '.join(f'{package} {v}' for package, v in versions().items())}\n"
+
+
 def write_table(
     name: str, fields: Sequence[str], rows: Iterable[Mapping[str, Any]], *, command: str, about: str = ""
 ) -> Path:
     """Write `results/NAME.csv`, whole or not at all, with command and versions in its first lines."""
     text = io.StringIO()
-    found = ", ".join(f"{package} {version}" for package, version in versions().items())
-    text.write(f"# command: {command}\n# versions: {found}\n" + (f"# data: {about}\n" if about else ""))
+    text.write(origin(command) + (f"# data: {about}\n" if about else ""))
     writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "benchmarks"))
 
-from common import RESULTS, read_table, write_table  # noqa: E402 - the benchmarks' way of writing results
+from common import write_table  # noqa: E402 - the benchmarks' way of writing results
 
 FIELDS = ("reader", "inputs", "read", "refused", "crashes", "hangs", "coverage", "peak_mb", "inputs_per_second")
 
@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000, help="of all readers together (default: 100000)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=TARGETS, help="readers to fuzz; the table keeps the others' rows")
+    parser.add_argument("--only", nargs="+", choices=TARGETS, help="readers to fuzz; no table is written then")
     parser.add_argument("--out", type=Path, default=HERE.parent / "build" / "fuzz", help="folder of the findings")
     arguments = parser.parse_args()
     whole = sum(target.share for target in TARGETS.values())
@@ -43,22 +43,11 @@ def main() -> int:
         rows.append(row)
         failed |= bool(row["crashes"] or row["hangs"])
     command = f"python fuzz/run.py --inputs {arguments.inputs} --seed {arguments.seed}"
-    if arguments.only:
-        rows = merged(rows, command)
-    if rows:
+    if not arguments.only:
         write_table(
             "fuzz", FIELDS, rows, command=command, about=f"whole files changed at random, seed {arguments.seed}"
         )
     return 1 if failed else 0
-
-
-def merged(rows: list[dict[str, object]], command: str) -> list[dict[str, object]]:
-    """Return the table's rows with some replaced; none if there is no table, or one of another command."""
-    path = RESULTS / "fuzz.csv"
-    if not path.exists() or path.read_text(encoding="utf-8").splitlines()[0] != f"# command: {command}":
-        return []
-    again = {row["reader"]: row for row in rows}
-    return [again.get(row["reader"], row) for row in read_table("fuzz")]
 
 
 def fuzz(name: str, runs: int, seed: int, out: Path) -> dict[str, object]:

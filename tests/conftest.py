@@ -1,5 +1,7 @@
-"""Shared fixtures: real models, one exported bundle, small data."""
+"""Shared fixtures: real models, one exported bundle, small data, the web page in its browser."""
 
+import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -18,10 +20,11 @@ os.environ.update(
 import pytest
 
 import kerafer
-from kerafer.data.samples import synthetic, write_synthetic_csv
+from kerafer.data.samples import portrait, synthetic, write_synthetic_csv
 from kerafer.exporting.tflite import Converter
 
 ROOT = Path(__file__).resolve().parents[1]
+WEB = ROOT / "web"
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +91,86 @@ def command():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return the folder of Chromium and LiteRT.js; skip where they were not fetched, unless they are required."""
+    from kerafer.verification.browser import WasmRung
+    from kerafer.verification.ladder import tool_folder
+
+    lacking = WasmRung().missing()
+    if lacking and not os.environ.get("KERAFER_REQUIRE_RUNGS"):
+        pytest.skip(lacking)
+    assert not lacking
+    return tool_folder("browser").resolve()
+
+
+@pytest.fixture(scope="session")
+def build():
+    """Return `build` of web/build.py."""
+    spec = importlib.util.spec_from_file_location("web_build", WEB / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.build
+
+
+@pytest.fixture(scope="session")
+def site(browser, build, bundle_folder, tmp_path_factory):
+    """Return the page, built with the shipped EAN."""
+    folder = tmp_path_factory.mktemp("web") / "site"
+    build(bundle_folder, browser / "node_modules" / "@litertjs", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Return files: a portrait, four of it, two beside each other, one without a face, and one that is no picture."""
+    import numpy as np
+    from PIL import Image
+
+    folder, image = tmp_path_factory.mktemp("pictures"), portrait()
+    half = np.asarray(Image.fromarray(image).resize((256, 300)))
+    images = {
+        "one": image,
+        "four": np.vstack([np.hstack([image, image[:, ::-1]]), np.hstack([image[:, ::-1], image])]),
+        "wide": np.hstack([half, np.full((300, 400, 3), 90, np.uint8), half[:, ::-1]]),
+        "none": np.full((200, 320, 3), 120, np.uint8),
+    }
+    for name, pixels in images.items():
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def visit(browser, site, tmp_path_factory):
+    """Return what visits the page in Chromium, takes steps there, and gives what each of them found."""
+    from kerafer.verification.browser import ARGUMENTS
+
+    def go(*visits, accelerator="wasm", arguments=()):
+        work = tmp_path_factory.mktemp("visit")
+        plan = {
+            "tool": str(browser),
+            "site": str(site),
+            "arguments": [*ARGUMENTS[accelerator], *arguments],
+            "environment": {
+                "HOME": str(work),
+                "TMPDIR": str(work),
+                "PATH": os.environ["PATH"],
+                "LD_LIBRARY_PATH": str(browser / "lib"),
+            },
+            "visits": visits,
+            "answer": str(work / "answer.json"),
+        }
+        (work / "plan.json").write_text(json.dumps(plan, default=str), encoding="utf-8")
+        command = [str(browser / "node"), str(WEB / "visit.mjs"), str(work / "plan.json")]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        assert ran.returncode == 0, ran.stderr[-2000:]
+        found = json.loads((work / "answer.json").read_text(encoding="utf-8"))
+        for one in found:
+            assert one["foreign"] == []  # the page needs nothing but itself
+            assert one["thrown"] == []
+        return found
+
+    return go

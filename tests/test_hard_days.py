@@ -231,13 +231,13 @@ def test_two_trainings_do_not_write_one_run(tmp_path):
             assert first.poll() is None, first.stderr.read()
             time.sleep(0.1)
         second = started(*arguments, 2000)
-        _, told = second.communicate()
+        _, told = second.communicate(timeout=600)
         assert second.returncode == 2
         assert "Another process is writing" in told
         assert told.count("\n") == 1
         assert first.poll() is None
         first.send_signal(signal.SIGINT)
-        _, told = first.communicate()
+        _, told = first.communicate(timeout=600)
         assert first.returncode == 130
         assert "it goes on from its last epoch" in told
     finally:

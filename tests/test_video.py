@@ -264,6 +264,7 @@ class Camera:
         pass
 
     def read(self):
+        assert self.number <= self.count, "Ctrl-C was not heard"
         if self.number == self.count:
             os.kill(os.getpid(), signal.SIGINT)
         self.number += 1

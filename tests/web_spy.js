@@ -1,5 +1,6 @@
 // In the place of LiteRT.js, as tests/test_web.py serves it: the real one, whose models are counted, and whose
-// classifiers are spoilt as `globalThis.spy` says. `wrong`, `fail`, `lose`: an accelerator; `slow`: milliseconds a run.
+// classifiers are spoilt as `globalThis.spy` says. `wrong`, `fail`, `lose`, `hang`: an accelerator; `slow`:
+// milliseconds a run. What hangs waits for ever for a GPU that was lost.
 import {loadAndCompile as compile, Tensor} from './index.js?real';
 
 export * from './index.js?real';
@@ -20,7 +21,8 @@ export async function loadAndCompile(content, options) {
     await new Promise(resolve => setTimeout(resolve, spy.slow ?? 0));
     if (spy.fail === options.accelerator) throw new Error('the spy said no');
     const outputs = await run(input);
-    if (spy.lose === options.accelerator) globalThis.device.destroy(); // before they are read
+    if ([spy.lose, spy.hang].includes(options.accelerator)) globalThis.device.destroy(); // before they are read
+    if (spy.hang === options.accelerator) await new Promise(() => {});
     return spy.wrong === options.accelerator ? Promise.all(outputs.map(turned)) : outputs;
   };
   return model;

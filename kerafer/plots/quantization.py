@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,29 +52,17 @@ def _name_points(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
     taken = [Bbox([(x - 5, y - 5), (x + 5, y + 5)]) for x, y in spots]
     sides = [("left", 6), ("right", -6), ("center", 0)]
     shifts = [5, -13, 16, -24, 27, -35]
+    frame = axes.bbox
     for name, *place in points:
-        for down in shifts:
-            for side, along in sides:
-                text = axes.annotate(
-                    name,
-                    place,
-                    textcoords="offset points",
-                    xytext=(along, down),
-                    fontsize=9,
-                    ha=side,
-                    annotation_clip=False,
-                )
-                box = text.get_window_extent()
-                inside = (
-                    axes.bbox.x0 < box.x0 and box.x1 < axes.bbox.x1 and axes.bbox.y0 < box.y0 < box.y1 < axes.bbox.y1
-                )
-                if inside and not any(box.overlaps(other) for other in taken):
-                    break
-                text.remove()
-            else:
-                continue
-            taken.append(box)
-            break
+        for down, (side, along) in product(shifts, sides):
+            where = {"textcoords": "offset points", "xytext": (along, down), "ha": side, "annotation_clip": False}
+            text = axes.annotate(name, place, fontsize=9, **where)
+            box = text.get_window_extent()
+            inside = frame.x0 < box.x0 < box.x1 < frame.x1 and frame.y0 < box.y0 < box.y1 < frame.y1
+            if inside and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
         else:
             axes.annotate(name, place, textcoords="offset points", xytext=(6, 5), fontsize=9)
 

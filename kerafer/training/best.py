@@ -11,7 +11,8 @@ Both learn in two halves: first from pictures that are turned and shifted, for w
 then, from there, from crops and mirror images alone. The second half is what made them better; LCNN gets more pixels in
 it, 64 for 48. EAN for FER+ learns from the votes themselves.
 
-All shipped weights were made by their plans.
+All shipped weights were made by their plans. All stages but the last ones of EfficientFace and LFER-LDL were trained
+before teachers saw enlarged faces sharply (docs/weights.md).
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ _VOTES = replace(
     weight_decay=6.25e-5,
     label_smoothing=0.0,
 )
-_TUNING = recipe("qat", epochs=2)  # calibration alone rounds the large networks without loss
+_TUNING = recipe("qat", epochs=2)
 _ALL = (*_FIRST, "lfer-96", "efficientface-96")
 
 _COVERED = tuple(
@@ -152,13 +153,13 @@ PLANS: dict[str, Plan] = {
         ),
         Plan(
             "efficientface_best",
-            "EfficientFace at 96 pixels, which starts at 64, taught by three EANs, then by itself and LFER-LDL too.",
+            "EfficientFace at 96 pixels, which starts at 64, taught by three EANs, then by itself, LFER-LDL and EAN.",
             (*_EARLIER, *_EAN, _EFFICIENTFACE),
             _TUNING,
         ),
         Plan(
             "lfer_best",
-            "LFER-LDL at 96 pixels, which starts at 64, taught by three EANs, then by itself and EfficientFace too.",
+            "LFER-LDL at 96 pixels, which starts at 64, taught by three EANs, then by itself, EfficientFace and EAN.",
             (*_EARLIER, *_EAN, _LFER),
             _TUNING,
         ),

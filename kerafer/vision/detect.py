@@ -60,7 +60,7 @@ class MTCNNDetector:
     Args:
         min_confidence: faces less sure than this are left out.
         min_face: smallest side of a face that is searched for, in pixels; of a picture above `max_side`, in those of
-            the reduced one. Twice the side takes about a quarter of the time.
+            the reduced one. With twice the side, a quarter of the pixels are searched.
         max_side: larger pictures are searched at this size; boxes come back in full resolution.
         batch: search up to so many pictures of one size together. Then a face's box can depend a little on the
             pictures beside it, as said at `BATCH_PIXELS`; with 1 it never does. Only TensorFlow takes several.
