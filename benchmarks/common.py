@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+
 import kerafer
 from kerafer.files import replacing, write_json
 
@@ -20,9 +22,22 @@ PACKAGES = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "ai-edge-quanti
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of kerafer, Python and the packages that may change a number."""
-    packages = {p: importlib.metadata.version(p) for p in PACKAGES}
+    """Return the versions of kerafer, Python and the packages that may change a number, those that are installed."""
+    installed = {d.name for d in importlib.metadata.distributions()}
+    names = (*PACKAGES, "jax") if keras.backend.backend() == "jax" else PACKAGES
+    packages = {p: importlib.metadata.version(p) for p in names if p in installed}
     return {"kerafer": kerafer.__version__, "python": platform.python_version(), **packages}
+
+
+def machine() -> str:
+    """Return the kind of machine, and the accelerator that Keras uses on JAX."""
+    accelerator = "CPU only"
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if jax.default_backend() != "cpu":
+            accelerator = jax.devices()[0].device_kind
+    return f"{platform.system()} {platform.machine()}, {accelerator}"
 
 
 def write_result(name: str, values: dict[str, Any]) -> Path:
@@ -33,7 +48,7 @@ def write_result(name: str, values: dict[str, Any]) -> Path:
     origin = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
         "versions": versions(),
-        "machine": f"{platform.system()} {platform.machine()}, CPU only",
+        "machine": machine(),
     }
     write_json(path, {**values, **origin})
     print(f"wrote {path.relative_to(ROOT)}")

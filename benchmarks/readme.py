@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/papers.md from the files under results/, or check that they agree.
+"""Write the tables of README.md and docs/ from the files under results/, or check that they agree.
 
 python benchmarks/readme.py [--check]
 """
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import speed_tables
 from common import read_table, table
 from ladder_table import ladder
 from weights_tables import accuracy, cards, experiments, limits, targets
@@ -292,11 +293,19 @@ DOCUMENTS = {
         "reading": reading,
         "soft-labels": soft_labels,
         "stream": stream,
+        "speed": speed_tables.end_to_end,
         "verify": ladder,
     },
     "docs/papers.md": {
         **{f"counts-{name}": partial(figures, name) for name in (*SYSTEMS, "comparisons")},
         "same-ruler": same_ruler,
+    },
+    "docs/speed.md": {
+        "speed-detectors": speed_tables.detectors,
+        "speed-end-to-end": speed_tables.end_to_end,
+        "speed-video": speed_tables.video,
+        "speed-networks": speed_tables.networks,
+        "fuzzing": speed_tables.fuzzing,
     },
     "docs/weights.md": {"targets": targets, "limits": limits, "cards": cards, "experiments": experiments},
 }

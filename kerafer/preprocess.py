@@ -203,8 +203,12 @@ class Preprocessing:
         """
         if images.shape[1:3] != tuple(self.resize):
             return np.stack([self(image) for image in images])
+        return self.batch_of_crops(self.centre(images))
+
+    def centre(self, images: np.ndarray) -> np.ndarray:
+        """Cut the centre of the model's size from pictures of the size `resize`, (n, height, width[, 3])."""
         (top, left), (height, width) = self.crop_offset(), self.size
-        return self.batch_of_crops(images[:, top : top + height, left : left + width])
+        return images[:, top : top + height, left : left + width]
 
     def batch_of_crops(self, crops: np.ndarray) -> np.ndarray:
         """Scale pictures of the model's size, (n, height, width[, 3]) uint8, gray repeated on three channels."""

@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import cv2
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -61,6 +62,13 @@ def test_a_system_in_a_process_of_its_own_answers(scripts, name, tmp_path, bundl
     assert answer["found"] == {"litert": 0, "video:blazeface,0.33": 6}.get(name, 4)
     assert 20 < system.peak < 4000
     assert system.process.returncode == 0
+
+
+def test_memory_is_a_systems_own(scripts, bundle_folder):
+    mine = np.ones(10**8)  # 800 MB, which a process would take along that is forked from this one
+    system = scripts["speed"].System("litert", 1, sys.executable, str(next(bundle_folder.glob("*_float32.tflite"))))
+    system.close()
+    assert 20 < system.peak < mine.nbytes / 1e6 * 0.75
 
 
 def test_a_system_that_dies_says_why(scripts):

@@ -140,7 +140,7 @@ class TrainingBatches:
         return (epoch % self.cycle if self.cycle else epoch), position
 
     def _made(self, epoch: int, position: int) -> tuple[np.ndarray, np.ndarray]:
-        index = self._epoch_order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+        index = self._numbers(epoch, position)
         share = self.batch_size // self.part[1]
         rows = np.arange(self.part[0] * share, (self.part[0] + 1) * share)
         key = [self.seed, epoch, position]
@@ -153,21 +153,30 @@ class TrainingBatches:
         x, y = self._inputs(index, both, key), self._targets(index[both])
         return _mixed(x, weight), _mixed(y, weight)
 
+    def pictures(self, epoch: int, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a whole batch before it is scaled: (batch, height, width[, 3]) uint8, and the images' numbers."""
+        index = self._numbers(epoch, position)
+        return self._cut(index, np.arange(self.batch_size), [self.seed, epoch, position]), index
+
     def _inputs(self, index: np.ndarray, rows: np.ndarray, key: list[int]) -> np.ndarray:
+        return with_channels(self.preprocessing.batch_of_crops(self._cut(index, rows, key)), self.channels)
+
+    def _cut(self, index: np.ndarray, rows: np.ndarray, key: list[int]) -> np.ndarray:
+        """Return augmented pictures of the model's size, or centre crops where nothing is varied."""
         images = self.data.pixels(index[rows], self.preprocessing)
         if self.augmentation:
             rng = np.random.default_rng(key)
-            images = augment(images, self.augmentation, self.preprocessing.size, rng, rows=rows, of=self.batch_size)
-            x = self.preprocessing.batch_of_crops(images)
-        else:
-            x = self.preprocessing.batch(images)
-        return with_channels(x, self.channels)
+            return augment(images, self.augmentation, self.preprocessing.size, rng, rows=rows, of=self.batch_size)
+        return self.preprocessing.centre(images)
 
     def _targets(self, numbers: np.ndarray) -> np.ndarray:
         hard = np.eye(len(self.data.class_names), dtype=np.float32)[self.data.labels[numbers]]
         if self.distributions is None:
             return hard
         return np.stack([hard, self.distributions[numbers].astype(np.float32)], axis=1)  # (n, 2, classes)
+
+    def _numbers(self, epoch: int, position: int) -> np.ndarray:
+        return self._epoch_order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         kept, order = self._order  # one tuple, so that threads see a matching pair

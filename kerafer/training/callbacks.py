@@ -186,9 +186,17 @@ class ResumableState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write state and history, then call `after_epoch`."""
+        self.note(epoch, logs)
+        self.write()
+
+    def note(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Add an epoch to the history."""
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         row["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         self.history.append(row)
+
+    def write(self) -> None:
+        """Write state and history as they are, then call `after_epoch`."""
         if not self.writes:
             return
         plain = (int, float, bool, type(None))

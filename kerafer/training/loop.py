@@ -27,6 +27,7 @@ from kerafer.training.callbacks import ResumableState, Validate, refresh_batch_n
 from kerafer.training.distributions import Distributions
 from kerafer.training.fused import with_fused_batch_norm
 from kerafer.training.learner import Learner, Teacher, accuracy
+from kerafer.training.on_device import DeviceTraining, make_views, suits
 from kerafer.training.recipes import SOFT_LOSSES, TrainingRecipe
 from kerafer.training.record import (
     BEST_MODEL,
@@ -143,7 +144,7 @@ def train(
             copy_weights(initial, plain)
         student = with_fused_batch_norm(plain)
         teaching = teachers and Teacher(teachers, contract, data.class_names, channels, _enlarged(data, contract))
-        model = Learner(student, recipe, teaching or None)
+        model = Learner(student, recipe, None if recipe.cycle else teaching or None)  # in a cycle it is asked before
     whole, batches = (
         TrainingBatches(
             data,
@@ -206,24 +207,32 @@ def train(
     if writes:
         write_json(out / RECORD_FILE, record)
         card.write(out)
+    on_device = None
     if done < recipe.epochs:
+        if suits(batches, recipe):
+            views = make_views(batches, recipe.epochs, progress=verbose == 1)
+            on_device = DeviceTraining(model, batches, validate.batches, views)
         if teachers and recipe.cycle:
-            batches.answer(kept_answers(model.teacher, batches, recipe.epochs, out, progress=verbose == 1))
-        first = done * len(batches)
-        model.fit(
-            batches.to_tf(first) if ON_TENSORFLOW else batches.generator(first),
-            steps_per_epoch=len(batches),
-            initial_epoch=done,
-            epochs=recipe.epochs,
-            callbacks=[validate, *plateau, state],
-            shuffle=False,  # the batches are shuffled already
-            verbose=verbose,
-        )
+            ask = on_device and on_device.ask(teaching)
+            batches.answer(kept_answers(teaching, batches, recipe.epochs, out, ask=ask, progress=verbose == 1))
+        if on_device:
+            on_device.fit(validate, state, first=done, epochs=recipe.epochs, verbose=verbose)
+        else:
+            first = done * len(batches)
+            model.fit(
+                batches.to_tf(first) if ON_TENSORFLOW else batches.generator(first),
+                steps_per_epoch=len(batches),
+                initial_epoch=done,
+                epochs=recipe.epochs,
+                callbacks=[validate, *plateau, state],
+                shuffle=False,  # the batches are shuffled already
+                verbose=verbose,
+            )
     else:  # interrupted between the last epoch and the record
         state.set_model(model)
         state.on_train_begin()
         model.optimizer.finalize_variable_values(model.trainable_variables)
-    if recipe.average_epochs is not None:  # `fit` itself has put the averaged weights in by its end
+    if recipe.average_epochs is not None and not on_device:  # `fit` itself has put the averaged weights in by its end
         refresh_batch_norm(model.student, whole)
     keep(model.student, out / LAST_MODEL)
     record = {**record, "state": "finished", "finished": now(), "result": result(state.history)}
