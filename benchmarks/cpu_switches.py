@@ -80,11 +80,11 @@ def rate(name: str, size: int) -> float:
     import numpy as np
 
     import kerafer
-    from kerafer.training.fused import with_fused_batch_norm
+    from kerafer.training.quick_layers import with_quick_layers
 
     channels, classes = kerafer.model_spec(name).input_shape[2], 7
     plain = kerafer.build_model(name, input_shape=(size, size, channels), classes=classes, classifier_activation=None)
-    model = with_fused_batch_norm(plain)
+    model = with_quick_layers(plain)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     random = np.random.default_rng(SEED)
     x = random.random((BATCH, size, size, channels), np.float32)

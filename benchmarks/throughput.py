@@ -31,8 +31,8 @@ from kerafer.data.dataset import FaceDataset
 from kerafer.data.pipeline import TrainingBatches
 from kerafer.models.ean import torch_names
 from kerafer.training import TrainingRecipe
-from kerafer.training.fused import with_fused_batch_norm
 from kerafer.training.learner import Learner, accuracy
+from kerafer.training.quick_layers import with_quick_layers
 
 HERE = Path(__file__).resolve().parent
 BATCH, AUGMENTATION, SEED = 128, ("random_crop", "flip"), 0
@@ -84,7 +84,7 @@ def ean(**options: Any) -> keras.Model:
 
 def learner() -> Learner:
     """Return EAN as `kerafer.train` trains it."""
-    model = Learner(with_fused_batch_norm(ean()), RECIPE)
+    model = Learner(with_quick_layers(ean()), RECIPE)
     model.compile(optimizer(), weighted_metrics=[accuracy], jit_compile=False)
     return model
 
@@ -275,7 +275,7 @@ def check_same(facts: dict[str, Any]) -> None:
 def batch_norms(data: FaceDataset, rounds: int, steps: int) -> dict[str, float]:
     """Return images a second of EAN's training with the standard and with the fused batch normalisation."""
     plain = ean()
-    models = {"standard": plain, "fused": with_fused_batch_norm(plain)}
+    models = {"standard": plain, "fused": with_quick_layers(plain)}
     batches = training_batches(data)
     rates: dict[str, list[float]] = {label: [] for label in models}
     for model in models.values():

@@ -25,7 +25,7 @@ from kerafer.quantization.graphs import _IDLE, in_single_precision
 from kerafer.quantization.twin import to_twin
 from kerafer.runtime import LiteRTRunner
 from kerafer.training import recipe, train
-from kerafer.training.fused import with_fused_batch_norm
+from kerafer.training.quick_layers import with_quick_layers
 from kerafer.verification.oplint import inspect_operators
 
 SIZE = (16, 16, 3)
@@ -247,7 +247,7 @@ def test_half_precision_is_exported_in_single(policy, tmp_path):
 
 
 def test_kerafers_own_layers_stay_at_home(tmp_path):
-    model = varied(with_fused_batch_norm(small.build((44, 44, 3), 7, "softmax")))
+    model = varied(with_quick_layers(small.build((44, 44, 3), 7, "softmax")))
     assert "FusedBatchNormalization" in {type(layer).__name__ for layer in model.layers}
     exported(model, tmp_path / "fused.tflite")
     assert {type(layer).__module__.partition(".")[0] for layer in to_twin(model).layers} == {"tf_keras"}

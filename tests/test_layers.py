@@ -8,7 +8,7 @@ from reference import Weights, mish, relu, sigmoid
 
 from kerafer import layers
 from kerafer.layers.attention import eca_kernel_size
-from kerafer.training.fused import FusedBatchNormalization, with_fused_batch_norm
+from kerafer.training.quick_layers import FusedBatchNormalization, ShiftedDepthwiseConv2D, with_quick_layers
 
 
 def model_of(block, shape):
@@ -301,7 +301,7 @@ def test_fused_batch_norm_trains_like_the_standard_layer():
     x = np.random.default_rng(3).standard_normal((16, 5, 5, 4)).astype(np.float32)
     y = np.random.default_rng(4).standard_normal((16, 5, 5, 4)).astype(np.float32)
     plain = randomized(model_of(lambda t: layers.conv_bn(t, 4, 3, name="c"), (5, 5, 4)))
-    fused = with_fused_batch_norm(plain)
+    fused = with_quick_layers(plain)
     assert any(isinstance(layer, FusedBatchNormalization) for layer in fused.layers)
     for model in (plain, fused):
         model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
@@ -309,6 +309,37 @@ def test_fused_batch_norm_trains_like_the_standard_layer():
             model.train_on_batch(x, y)
     for ours, standard in zip(fused.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(ours, standard, rtol=2e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "same"},
+        {"padding": "same", "strides": 2},
+        {"padding": "valid", "strides": 2, "use_bias": False},
+        {"kernel_size": (5, 2), "padding": "same", "strides": 3, "activation": "relu"},
+        {"depth_multiplier": 2},
+        {"dilation_rate": 2, "padding": "same"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("shape", [(9, 8, 3), (6, 7, 2)], ids=str)
+def test_shifted_depthwise_convolution_trains_like_the_standard_layer(options, shape):
+    options = {"kernel_size": 3, "bias_initializer": "random_normal", **options}
+    models = []
+    for layer in (keras.layers.DepthwiseConv2D, ShiftedDepthwiseConv2D):
+        keras.utils.set_random_seed(1)
+        models.append(randomized(model_of(layer(**options, name="d"), shape)))
+    models[1].set_weights(models[0].get_weights())
+    x = np.random.default_rng(3).standard_normal((4, *shape)).astype(np.float32)
+    before = [model.predict(x, verbose=0) for model in models]
+    assert before[0].shape == before[1].shape
+    np.testing.assert_allclose(before[1], before[0], atol=1e-5)
+    for model in models:
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+        model.train_on_batch(x, np.ones_like(before[0]))
+    for ours, standard in zip(models[1].get_weights(), models[0].get_weights(), strict=True):
+        np.testing.assert_allclose(ours, standard, atol=1e-5)
 
 
 def test_gray_model_takes_colour_by_its_luma():

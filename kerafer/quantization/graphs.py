@@ -140,7 +140,7 @@ def standard_class(layer: keras.Layer) -> type:
 
     Example:
         >>> import keras
-        >>> from kerafer.training.fused import FusedBatchNormalization
+        >>> from kerafer.training.quick_layers import FusedBatchNormalization
         >>> standard_class(FusedBatchNormalization()).__name__
         'BatchNormalization'
     """

@@ -25,9 +25,9 @@ from kerafer.training import hosts
 from kerafer.training.answers import kept_answers
 from kerafer.training.callbacks import ResumableState, Validate, refresh_batch_norm
 from kerafer.training.distributions import Distributions
-from kerafer.training.fused import with_fused_batch_norm
 from kerafer.training.learner import Learner, Teacher, accuracy
 from kerafer.training.on_device import DeviceTraining, make_views, suits
+from kerafer.training.quick_layers import with_quick_layers
 from kerafer.training.recipes import SOFT_LOSSES, TrainingRecipe
 from kerafer.training.record import (
     BEST_MODEL,
@@ -142,7 +142,7 @@ def train(
         plain = build_model(name, classifier_activation=None, weights=weights, **arguments)
         if initial is not None:
             copy_weights(initial, plain)
-        student = with_fused_batch_norm(plain)
+        student = with_quick_layers(plain)
         teaching = teachers and Teacher(teachers, contract, data.class_names, channels, _enlarged(data, contract))
         model = Learner(student, recipe, None if recipe.cycle else teaching or None)  # in a cycle it is asked before
     whole, batches = (
