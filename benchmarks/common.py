@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import io
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import keras
 
 import kerafer
 from kerafer.files import replacing, write_json
@@ -23,14 +20,15 @@ PACKAGES = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "ai-edge-quanti
 
 def versions() -> dict[str, str]:
     """Return the versions of kerafer, Python and the packages that may change a number, those that are installed."""
-    installed = {d.name for d in importlib.metadata.distributions()}
-    names = (*PACKAGES, "jax") if keras.backend.backend() == "jax" else PACKAGES
-    packages = {p: importlib.metadata.version(p) for p in names if p in installed}
-    return {"kerafer": kerafer.__version__, "python": platform.python_version(), **packages}
+    from kerafer.training.record import installed_versions
+
+    return {"kerafer": kerafer.__version__, "python": platform.python_version(), **installed_versions(PACKAGES)}
 
 
 def machine() -> str:
     """Return the kind of machine, and the accelerator that Keras uses on JAX."""
+    import keras
+
     accelerator = "CPU only"
     if keras.backend.backend() == "jax":
         import jax

@@ -7,14 +7,19 @@ for minutes on a CPU.
 
 import contextlib
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
+import jax
 import keras
+import numpy as np
 
 import kerafer
 from kerafer.data.samples import synthetic
 from kerafer.training import callbacks, loop, recipe
 from kerafer.training.distributions import Distributions
+from kerafer.training.on_device import suits
 
 # two batches an epoch, images left over, and a cycle that ends within the training
 SETTINGS = {"epochs": 3, "batch_size": 16, "warmup_epochs": 1, "cycle": 2, "average_epochs": 1.0, "label_smoothing": 0}
@@ -50,12 +55,31 @@ def trainings(folder):
         kerafer.train(model, DATA, PUBLIC, settings, folder / name, seed=3, verbose=0, **given)
 
 
-def main(folder):
+def refused():
+    """Check that what cannot stay on a device does not go there."""
+    settings = recipe("cosine", **SETTINGS)
+    colour = replace(PUBLIC, images=np.repeat(PUBLIC.images[..., None], 3, axis=-1))
+    on_disk = replace(DATA, images=mock.Mock(is_gray=True))
+    batches = mock.Mock(data=DATA, part=(0, 1))
+    assert suits(batches, PUBLIC, settings)
+    for field, value in (("cycle", 0), ("mixup", 0.2), ("schedule", "plateau"), ("dtype_policy", "mixed_float16")):
+        assert not suits(batches, PUBLIC, replace(settings, **{field: value}))
+    assert not suits(batches, colour, settings)
+    assert not suits(mock.Mock(data=on_disk, part=(0, 1)), PUBLIC, settings)
+    assert not suits(mock.Mock(data=DATA, part=(0, 2)), PUBLIC, settings)
+
+
+def main(folder, stack):
     """Train three times; in the last one each training is killed once, when it has first written its state."""
-    loop.build_model = small
+    patch = mock.patch.object
+    stack.enter_context(patch(loop, "build_model", small))
+    made = stack.enter_context(patch(loop, "DeviceTraining", wraps=loop.DeviceTraining))
     trainings(folder / "by_batches")
-    loop.suits = lambda batches, settings: True
+    assert made.call_count == 0
+    stack.enter_context(patch(jax, "default_backend", return_value="gpu"))
+    refused()
     trainings(folder / "on_device")
+    assert made.call_count == 3
 
     write, stopped = callbacks.ResumableState.write, set()
 
@@ -65,12 +89,14 @@ def main(folder):
             stopped.add(state.folder)
             raise StoppedError
 
-    callbacks.ResumableState.write = write_and_stop
+    stack.enter_context(patch(callbacks.ResumableState, "write", write_and_stop))
     for _ in range(3):
         with contextlib.suppress(StoppedError):
             trainings(folder / "stopped")
     trainings(folder / "stopped")
+    assert len(stopped) == 3
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with contextlib.ExitStack() as patches:
+        main(Path(sys.argv[1]), patches)

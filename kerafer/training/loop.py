@@ -209,7 +209,7 @@ def train(
         card.write(out)
     on_device = None
     if done < recipe.epochs:
-        if suits(batches, recipe):
+        if suits(batches, validation, recipe):
             views = make_views(batches, recipe.epochs, progress=verbose == 1)
             on_device = DeviceTraining(model, batches, validate.batches, views)
         if teachers and recipe.cycle:

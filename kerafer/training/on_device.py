@@ -1,8 +1,7 @@
 """Training on an accelerator: the pictures of a cycle lie on the device, and an epoch is one call.
 
-A GPU trains these small networks faster than a host can hand it batches. In a cycle the same batches come again, so
-that they can be made once and stay where they are needed. Everything is computed as `fit` with the callbacks of `train`
-computes it; only the order of float additions differs.
+In a cycle the same batches come again, so that they can be made once and stay where they are needed: a GPU then waits
+for no host. Everything is computed as `fit` with the callbacks of `train` computes it, to rounding.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 from keras import ops
 from tqdm import tqdm
 
+from kerafer.data.dataset import FaceDataset
 from kerafer.data.pipeline import EvaluationBatches, TrainingBatches
 from kerafer.layers import LUMA
 from kerafer.training.callbacks import REFRESH_BATCHES, ResumableState, Validate
@@ -32,8 +32,11 @@ EVALUATED = 256
 """Images that are measured at a time."""
 
 
-def suits(batches: TrainingBatches, recipe: TrainingRecipe) -> bool:
-    """Return whether such a training can stay on a device: JAX has one, and gray pictures come again in a cycle."""
+def suits(batches: TrainingBatches, validation: FaceDataset, recipe: TrainingRecipe) -> bool:
+    """Return whether such a training can stay on a device: JAX has one, and gray pictures come again in a cycle.
+
+    Pictures that lie on disk stay there: a cycle of them may be more than any memory holds.
+    """
     if keras.backend.backend() != "jax":
         return False
     import jax
@@ -44,7 +47,7 @@ def suits(batches: TrainingBatches, recipe: TrainingRecipe) -> bool:
         and not recipe.mixup
         and recipe.schedule != "plateau"
         and recipe.dtype_policy != "mixed_float16"  # its optimizer is wrapped in one that scales the loss
-        and batches.data.is_gray
+        and all(part.is_gray and part.size is not None for part in (batches.data, validation))
         and batches.part == (0, 1)
     )
 

@@ -1,8 +1,9 @@
 """Faster layers of the same weights and results, put in for the length of a training.
 
 Keras 3 normalises with separate operations; TensorFlow's fused kernel makes EAN's training on a CPU nearly
-twice as fast (results/throughput.json). XLA, through which JAX trains, is slow at depthwise convolutions, of which
-these networks are made. The model that is saved and exported keeps the standard layers.
+twice as fast (results/throughput.json). XLA, through which JAX trains, is slow at depthwise convolutions on a CPU, and
+these networks are made of them; on a GPU neither form was measured. The model that is saved and exported keeps the
+standard layers.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,25 +94,17 @@ def result(history: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions that may change a result."""
-    packages = (
-        ("keras", "tensorflow", "jax", "numpy")
-        if keras.backend.backend() == "jax"
-        else (
-            "keras",
-            "tensorflow",
-            "numpy",
-        )
-    )
-    found = {p: importlib.metadata.version(p) for p in packages if _installed(p)}
+    found = installed_versions(("keras", "tensorflow", "numpy"))
     return {"kerafer": __version__, "python": platform.python_version(), **found, "backend": keras.backend.backend()}
 
 
-def _installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed, and of JAX where it computes."""
+    found = {}
+    for package in (*packages, *(["jax"] if keras.backend.backend() == "jax" else [])):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def now() -> str:
