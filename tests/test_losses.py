@@ -1,82 +1,28 @@
-"""The losses against float64 numbers of the papers' equations (cross-checked with PyTorch), on both backends."""
-
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The losses against float64 numbers of the papers' equations (cross-checked with PyTorch)."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from loss_cases import (
+    EXACT,
+    LABELS,
+    LOSSES,
+    ONE_HOT,
+    OPTIONS,
+    PACKED,
+    STUDENT,
+    TEACHER,
+    P,
+    Q,
+    gradient,
+    numeric_gradient,
+    softmax,
+    targets,
+    value,
+)
 
 from kerafer.losses import ComboLoss, DistillationLoss, KLLoss, LabelDistributionLoss, distillation_targets
-
-STUDENT = np.array([[1, 0.5, -0.5, 2, 0, -1, 0.25], [0.1, -0.2, 0.3, 0, 1.5, -0.7, 0.4]])
-TEACHER = np.array([[0.8, 0.2, -1, 3, 0.5, -0.5, 0], [0, 0.1, 0.2, -0.3, 2.5, -1, 0.9]])
-LABELS = np.array([3, 6])
-
-
-def softmax(z):
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-P, Q = softmax(TEACHER), softmax(STUDENT)
-ONE_HOT = np.eye(7)[LABELS]
-PACKED = distillation_targets(LABELS, TEACHER)
-EXACT = {"from_logits": True, "dtype": "float64"}
-LOSSES = [LabelDistributionLoss, KLLoss, ComboLoss, DistillationLoss]
-OPTIONS = {
-    LabelDistributionLoss: {},
-    KLLoss: {"class_reduction": "sum"},
-    ComboLoss: {
-        "alpha": 0.3,
-        "beta": 0.2,
-        "epsilon": 0.5,
-        "dice_over": "class",
-        "class_reduction": "sum",
-        "one_minus_dice": True,
-        "label_smoothing": 0.1,
-    },
-    DistillationLoss: {
-        "alpha": 0.3,
-        "temperature": 4.0,
-        "class_reduction": "mean",
-        "soften_cross_entropy": True,
-        "label_smoothing": 0.1,
-    },
-}
-
-
-def targets(loss):
-    """y_true for STUDENT."""
-    return {ComboLoss: ONE_HOT, DistillationLoss: PACKED}.get(loss, P)
-
-
-def value(loss, y_true, y_pred, **call):
-    return np.asarray(loss(y_true, y_pred, **call))
-
-
-def gradient(loss, y_true, y_pred):
-    y_pred = tf.constant(y_pred)
-    with tf.GradientTape() as tape:
-        tape.watch(y_pred)
-        result = loss(y_true, y_pred)
-    return tape.gradient(result, y_pred).numpy()
-
-
-def numeric_gradient(loss, y_true, y_pred, step=1e-5):
-    result = np.zeros_like(y_pred)
-    for index in np.ndindex(*y_pred.shape):
-        shift = np.zeros_like(y_pred)
-        shift[index] = step
-        result[index] = value(loss, y_true, y_pred + shift) - value(loss, y_true, y_pred - shift)
-    return result / (2 * step)
-
-
-# Numbers of the equations
 
 
 def test_label_distribution_loss_is_efficientfaces_equation_5():
@@ -363,114 +309,3 @@ def test_shapes_that_would_broadcast_are_refused(loss):
         loss()(y_true, STUDENT[..., None])
     with pytest.raises(ValueError, match="2 classes"):
         loss()(y_true[..., :1], STUDENT[:, :1])
-
-
-# In Keras
-
-
-def small_model(kind=keras):
-    kind.utils.set_random_seed(0)
-    return kind.Sequential([kind.layers.InputLayer((5,)), kind.layers.Dense(7)])
-
-
-def training_data(loss, n=8):
-    rng = np.random.default_rng(0)
-    x, labels, logits = rng.random((n, 5), np.float32), np.arange(n) % 7, rng.standard_normal((n, 7))
-    hard = distillation_targets(labels, logits)
-    return x, {ComboLoss: hard[:, 0], DistillationLoss: hard}.get(loss, softmax(logits))
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_fit_and_saved_model_keep_the_loss(loss, tmp_path):
-    ours = loss(from_logits=True, reduction="sum", name="mine", **OPTIONS[loss])
-    config = ours.get_config()
-    assert config.items() >= OPTIONS[loss].items()
-    again = keras.losses.deserialize(json.loads(json.dumps(keras.losses.serialize(ours))))
-    assert type(again) is loss
-    assert again.get_config() == config
-    assert loss.from_config(loss(**EXACT).get_config()).dtype == "float64"
-
-    model, (x, y) = small_model(), training_data(loss)
-    model.compile(keras.optimizers.SGD(0.01), ours, jit_compile=False)
-    before = model.evaluate(x, y, verbose=0)
-    assert before == pytest.approx(float(ours(y, model(x))), rel=1e-5)
-    model.fit(x, y, batch_size=8, verbose=0)
-    assert model.evaluate(x, y, verbose=0) < before
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert type(loaded.loss) is loss
-    assert loaded.loss.get_config() == config
-    assert loaded.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-6)
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_tf_keras_model_trains_with_it(loss):
-    import tf_keras
-
-    model, (x, y) = small_model(tf_keras), training_data(loss)
-    model.compile("sgd", loss(from_logits=True))
-    before = model.evaluate(x, y, verbose=0)
-    assert before == pytest.approx(float(loss(from_logits=True)(y, model(x))), rel=1e-5)
-    model.fit(x, y, verbose=0)
-    assert model.evaluate(x, y, verbose=0) < before
-    weights = np.arange(8.0)
-    model.compile("sgd", loss(from_logits=True, reduction="none"))  # as the module says, to weight images
-    expected = float(loss(from_logits=True)(y, model(x), weights))
-    assert model.evaluate(x, y, sample_weight=weights, verbose=0) == pytest.approx(expected, rel=1e-5)
-
-
-def test_accuracy_beside_distillation():
-    def accuracy(y_true, y_pred):
-        return keras.metrics.categorical_accuracy(y_true[:, 0], y_pred)
-
-    model, (x, y) = small_model(), training_data(DistillationLoss)
-    model.compile("sgd", DistillationLoss(), metrics=[accuracy], jit_compile=False)
-    expected = (model.predict(x, verbose=0).argmax(axis=1) == y[:, 0].argmax(axis=1)).mean()
-    assert model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"] == pytest.approx(expected)
-
-
-JAX_PROGRAM = """
-import json, sys
-import jax, keras, numpy as np
-from kerafer import losses
-
-assert keras.backend.backend() == "jax" and "tensorflow" not in sys.modules
-given, results = json.load(sys.stdin), []
-for name, options, y_true, y_pred in given:
-    y_true, y_pred = np.array(y_true), np.array(y_pred)
-    loss = keras.losses.deserialize({"class_name": name, "registered_name": "kerafer>" + name, "config": options})
-    slope = jax.jit(jax.grad(lambda z: loss(y_true, z)))(y_pred)
-    results.append([float(loss(y_true, y_pred)), np.asarray(slope).tolist()])
-for name in ("LabelDistributionLoss", "DistillationLoss"):  # plain targets and packed ones
-    model = keras.Sequential([keras.Input((7,)), keras.layers.Dense(7)])
-    model.compile("sgd", getattr(losses, name)(from_logits=True))
-    y = next(np.array(y) for n, _, y, _ in given if n == name)
-    history = model.fit(np.ones((len(y), 7)), y, epochs=2, verbose=0).history["loss"]
-    assert history[1] < history[0], history
-json.dump(results, sys.stdout)
-"""
-
-
-def test_jax_gives_the_same_values_and_gradients():
-    extreme = np.array([[1e4, -1e4, 0, 0, 1, 2, 3], [-1e4, 0, 0, 0, 0, 0, 1e4]])
-    cases = []
-    for loss in LOSSES:
-        for options in ({}, OPTIONS[loss]):
-            cases.append((loss, {**options, **EXACT}, targets(loss), STUDENT))
-            cases.append((loss, {**options, **EXACT}, targets(loss), extreme))
-            cases.append((loss, {**options, "from_logits": False, "dtype": "float64"}, targets(loss), Q))
-    given = [(loss.__name__, options, y_true.tolist(), y_pred.tolist()) for loss, options, y_true, y_pred in cases]
-    done = subprocess.run(
-        [sys.executable, "-c", JAX_PROGRAM],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).resolve().parents[1],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    for (loss, options, y_true, y_pred), (result, slope) in zip(cases, json.loads(done.stdout), strict=True):
-        ours = loss(**options)
-        assert result == pytest.approx(value(ours, y_true, y_pred), rel=1e-12, abs=1e-14), (loss, options)
-        np.testing.assert_allclose(slope, gradient(ours, y_true, y_pred), rtol=1e-9, atol=1e-13, err_msg=str(options))
