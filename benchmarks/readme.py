@@ -307,6 +307,7 @@ DOCUMENTS = {
         "speed-networks": speed_tables.networks,
         "fuzzing": speed_tables.fuzzing,
     },
+    "docs/training.md": {"cpu-switches": speed_tables.switches},
     "docs/weights.md": {"targets": targets, "limits": limits, "cards": cards, "experiments": experiments},
 }
 

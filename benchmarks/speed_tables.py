@@ -1,8 +1,10 @@
-"""Tables of speed and memory, for `readme.py`, from results/speed.csv and results/fuzz.csv."""
+"""Tables of speed and memory, for `readme.py`: results/speed.csv, results/cpu_switches.json and results/fuzz.csv."""
 
 from __future__ import annotations
 
-from common import read_table, table
+from common import ROOT, read_table, table
+
+from kerafer.files import read_json
 
 NAMES = {
     "detect:mtcnn": "`mtcnn` package (TensorFlow)",
@@ -127,6 +129,22 @@ def networks() -> str:
         "the ratio of latencies that EAN's Table 5 prints, on a CPU that it does not name. LCNN's paper prints shares "
         "of a computer's CPU and memory, while training (Table 4) and in use (Table 5), beside VGG-Net, a CNN and "
         "ResNet-50; of the first two, and of its DenseNet-1, it gives too little to build them."
+    )
+
+
+def switches() -> str:
+    """Return what TensorFlow's two switches bring to each system's training."""
+    measured = read_json(ROOT / "results" / "cpu_switches.json")
+    lines = []
+    for row in measured["models"]:
+        ratios = row["ratio_to_neither"]
+        cells = [f"{ratios[name]:.2f}x" for name in ("onednn", "fusing", "both")]
+        lines.append([f"`{row['model']}`", str(row["size"]), f"{row['images_per_second']['neither']:,}", *cells])
+    heads = ["model", "side", "images a second with neither", "oneDNN", "XLA", "both"]
+    return table(heads, lines) + (
+        f"\n\nTraining steps of {measured['batch']} random pictures on {measured['threads']} thread of a processor with "
+        f"{', '.join(measured['processor']) or 'none of the wide instructions'}, after XLA had compiled; median of "
+        f"{measured['rounds']} rounds, all taking turns (`results/cpu_switches.json`)."
     )
 
 
