@@ -4,13 +4,15 @@ PYTHON ?= python3
 # What the rungs of `kerafer verify` run on; each is fetched into a folder of its own, without root, nothing installed.
 TOOLS := $(CURDIR)/.cache
 RUNGS := swiftshader lavapipe old_runtime mediapipe browser arm64
+MARKED ?= not exhaustive
 RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
-.PHONY: help demo test quick lint results verify verify-tools android android-test web web-test others bench notebooks fuzz docs wheel clean $(RUNGS)
+.PHONY: help demo test test-all quick lint results verify verify-tools android android-test web web-test others bench notebooks fuzz docs wheel clean $(RUNGS)
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
 	@echo "make test         set up, then lint, the documentation and all tests"
+	@echo "make test-all     the tests that make test leaves out, too: more networks of a kind"
 	@echo "make quick        only the fast tests"
 	@echo "make results      measure the README's tables again (DATA=\"fer2013:PATH ferplus:PATH\")"
 	@echo "make verify       run every model and recipe on every rung: results/verify.csv (long)"
@@ -66,10 +68,13 @@ test: $(VENV)/ready
 	@$(MAKE) --no-print-directory test-run
 
 test-run: lint docs
-	KERAFER_REQUIRE_RUNGS=1 $(RUN)python -m pytest -n 2 --durations=15
+	KERAFER_REQUIRE_RUNGS=1 $(RUN)python -m pytest -n auto --maxprocesses 4 --durations=15 -m "$(MARKED)"
+
+test-all:
+	@$(MAKE) --no-print-directory test MARKED=
 
 quick: $(VENV)/ready
-	$(RUN)python -m pytest -n 2 -m "not slow"
+	$(RUN)python -m pytest -n auto --maxprocesses 4 -m "not slow and not exhaustive"
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .

@@ -142,9 +142,9 @@ def switches() -> str:
         lines.append([f"`{row['model']}`", str(row["size"]), f"{row['images_per_second']['neither']:,}", *cells])
     heads = ["model", "side", "images a second with neither", "oneDNN", "XLA", "both"]
     return table(heads, lines) + (
-        f"\n\nTraining steps of {measured['batch']} random pictures on {measured['threads']} thread of a processor with "
-        f"{', '.join(measured['processor']) or 'none of the wide instructions'}, after XLA had compiled; median of "
-        f"{measured['rounds']} rounds, all taking turns (`results/cpu_switches.json`)."
+        f"\n\nTraining steps of {measured['batch']} random pictures on {measured['threads']} thread of a processor "
+        f"with {', '.join(measured['processor']) or 'none of the wide instructions'}, after XLA had compiled; median "
+        f"of {measured['rounds']} rounds, all taking turns (`results/cpu_switches.json`)."
     )
 
 

@@ -1,5 +1,6 @@
 """Shared fixtures: real models, one exported bundle, small data, the web page in its browser."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -22,6 +23,9 @@ import pytest
 import kerafer
 from kerafer.data.samples import portrait, synthetic, write_synthetic_csv
 from kerafer.exporting.tflite import Converter
+
+# TensorFlow's graphs are millions of objects that live long: to look through them as often as Python would takes time
+gc.set_threshold(50_000, 10, 10)
 
 ROOT = Path(__file__).resolve().parents[1]
 WEB = ROOT / "web"

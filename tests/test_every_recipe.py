@@ -1,13 +1,14 @@
 """Every model of the zoo by every recipe: numbers and operators on this CPU, and on the GPU in both precisions.
 
 The four systems go by all recipes. The rows of their ablations, whose blocks are the same, and the networks that only
-stand beside the papers' go by one recipe of each kind here; `make verify` has them by all.
+stand beside the papers' go by one recipe of each kind; `make verify` has them by all.
 """
 
 import os
 
 import numpy as np
 import pytest
+from kinds import EACH, SYSTEMS
 
 import kerafer
 import kerafer.exporting.bundle as bundle_module
@@ -21,8 +22,6 @@ from kerafer.verification import DEFAULT_RUNGS
 from kerafer.verification.oplint import inspect_operators
 from kerafer.verification.stand_ins import SLACK, stand_in
 
-SYSTEMS = ("ean", "lcnn", "efficientface", "lfer")
-BRIEF = tuple(name for name in kerafer.list_models() if name not in SYSTEMS)
 RUNGS_ARE_REQUIRED = bool(os.environ.get("KERAFER_REQUIRE_RUNGS"))
 
 
@@ -37,27 +36,27 @@ def rounded_file(loaded):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", kerafer.list_models())
+@pytest.mark.parametrize("name", EACH)
 def test_first_two_rungs(name, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "CALIBRATION_COUNT", 32)
     spec = kerafer.model_spec(name)
     loaded = stand_in(name, size=min(spec.input_shape[0], 64))
     writer = BundleWriter(loaded)
-    recipes = ("float16", "static_int8") if name in BRIEF else UNTRAINED_RECIPES
+    recipes = ("float16", "static_int8") if name not in SYSTEMS else UNTRAINED_RECIPES
     for recipe in recipes:
         writer.add(recipe)
-    if name not in BRIEF:
+    if name in SYSTEMS:
         data, expected, faces = rounded_file(loaded)
         integer = writer.add_file("qat_int8", data)
     bundle = writer.write(tmp_path / name)
 
     report = kerafer.verify(bundle.folder, rungs=DEFAULT_RUNGS, require=RUNGS_ARE_REQUIRED, slack=SLACK)
-    assert [file.recipe for file in report.files] == [r for r in EXPORT_RECIPES if name not in BRIEF or r in recipes]
+    assert [file.recipe for file in report.files] == [r for r in EXPORT_RECIPES if name in SYSTEMS or r in recipes]
     assert report.passed, report.table()
     for rung in range(len(DEFAULT_RUNGS)):
         on_gpu = [file.recipe for file in report.files if file.rungs[rung].status != "not meant for it"]
         assert on_gpu == [r for r in ("float32", "float16", "weight_int8") if r in recipes]
-    if name in BRIEF:
+    if name not in SYSTEMS:
         return
 
     assert inspect_operators(bundle.folder / integer).float_tensors == 0

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from kinds import EACH
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -45,12 +46,7 @@ def test_another_class_has_another_map(ean):
     assert np.abs(one - other).max() > 0.1
 
 
-SYSTEMS = ("ean", "lcnn", "efficientface", "lfer")
-
-
-@pytest.mark.parametrize(
-    "name", [n if n in SYSTEMS else pytest.param(n, marks=pytest.mark.slow) for n in kerafer.list_models()]
-)
+@pytest.mark.parametrize("name", EACH)
 def test_every_model_can_be_explained(name):
     keras.utils.set_random_seed(1)
     model = kerafer.build_model(name)

@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from kinds import EACH
 from parity import fill, pictures
 
 import kerafer
@@ -16,8 +17,6 @@ from kerafer.quantization import rounding as roundings
 from kerafer.quantization.fake_quant import with_fake_quantization
 from kerafer.runtime import LiteRTRunner
 from kerafer.verification.oplint import inspect_operators
-
-MODELS = kerafer.list_models()
 
 
 def small_model(name):
@@ -35,7 +34,7 @@ def unrounded(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EACH)
 def test_without_rounding_it_is_the_float_model(name, unrounded):
     model = small_model(name)
     x = pictures(4, *model.input_shape[1:])

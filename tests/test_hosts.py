@@ -28,6 +28,7 @@ def start(folder, number=0, count=1, port=0):
             **os.environ,
             "KERAS_BACKEND": "jax",
             "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # a few steps: compile fast
             **(cluster if count > 1 else {}),
             "PYTHONPATH": str(ROOT),
         },

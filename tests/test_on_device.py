@@ -23,7 +23,13 @@ def runs(tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # a few steps: compile fast
+            "PYTHONPATH": str(ROOT),
+        },
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     return folder

@@ -71,7 +71,7 @@ def test_outputs_are_bit_identical(raw, ean, recipe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["float16", "static_int8"])
-@pytest.mark.parametrize("name", ["lcnn", "efficientface"])
+@pytest.mark.parametrize("name", ["lcnn", pytest.param("efficientface", marks=pytest.mark.exhaustive)])
 def test_every_inner_tensor_of_other_models_is_bit_identical(name, recipe):
     keras.utils.set_random_seed(0)
     contract = kerafer.model_spec(name).preprocessing

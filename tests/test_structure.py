@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from kinds import EACH
 from PIL import Image
 
 import kerafer
@@ -54,7 +55,7 @@ def crossed(layout):
     return found
 
 
-@pytest.mark.parametrize("name", kerafer.list_models())
+@pytest.mark.parametrize("name", EACH)
 def test_every_model_draws_with_all_that_it_has(name, drawn, tmp_path):
     shown = drawn(kerafer.build_model(name), path=tmp_path / "model.png")
     with Image.open(tmp_path / "model.png") as picture:

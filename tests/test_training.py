@@ -71,7 +71,11 @@ def test_it_learns(finished):
 
 @pytest.mark.parametrize(
     "name",
-    [small.GRAY, pytest.param("lcnn", marks=pytest.mark.slow), pytest.param("efficientface", marks=pytest.mark.slow)],
+    [
+        small.GRAY,
+        pytest.param("lcnn", marks=pytest.mark.slow),
+        pytest.param("efficientface", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_other_systems_train_and_are_deployed_for_colour(name, few, tmp_path):
     settings = recipe("cosine", epochs=1, warmup_epochs=0, average_epochs=0.5, learning_rate=0.01, batch_size=35)

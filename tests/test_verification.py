@@ -66,7 +66,7 @@ def test_float_files_give_the_cpus_numbers_on_the_gpu_accelerator(report, rung, 
 
 
 def test_accuracy_is_measured_on_a_split(bundle_folder, faces):
-    report = kerafer.verify(bundle_folder, data=faces)
+    report = kerafer.verify(bundle_folder, data=faces, rungs=())
     right = kerafer.evaluate(kerafer.load_model(bundle_folder), faces).accuracy
     assert report.accuracy == pytest.approx(right)
     assert report.files[0].accuracy == pytest.approx(right)
@@ -76,7 +76,7 @@ def test_accuracy_is_measured_on_a_split(bundle_folder, faces):
 def test_a_changed_file_is_found(bundle):
     path = bundle / "ean_float32.tflite"
     path.write_bytes(path.read_bytes() + b"x")
-    report = kerafer.verify(bundle)
+    report = kerafer.verify(bundle, rungs=())
     assert not report.passed
     assert any("checksum" in failure for failure in report.failures)
 
@@ -84,7 +84,7 @@ def test_a_changed_file_is_found(bundle):
 def test_a_damaged_file_is_reported_and_the_others_still_checked(bundle):
     path = bundle / "ean_float32.tflite"
     path.write_bytes(path.read_bytes()[:1000])
-    report = kerafer.verify(bundle)
+    report = kerafer.verify(bundle, rungs=())
     assert "LiteRT can run" in report.files[0].failures[0]
     assert not report.files[1].failures
     assert "FAILED" in report.table()
@@ -98,7 +98,7 @@ def test_a_file_with_other_weights_is_found_even_with_its_own_checksum(bundle, e
     card = json.loads((bundle / "card.json").read_text())
     card["files"][path.name]["sha256"] = sha256(path)
     write_json(bundle / "card.json", card)
-    report = kerafer.verify(bundle)
+    report = kerafer.verify(bundle, rungs=())
     assert report.failures == ()
     assert any("differs by" in failure for failure in report.files[0].failures)
     assert any("recorded" in failure for failure in report.files[0].failures)
@@ -107,7 +107,7 @@ def test_a_file_with_other_weights_is_found_even_with_its_own_checksum(bundle, e
 
 def test_labels_in_another_order_are_found(bundle):
     (bundle / "labels.txt").write_text("\n".join(reversed((bundle / "labels.txt").read_text().splitlines())) + "\n")
-    assert any("labels.txt" in failure for failure in kerafer.verify(bundle).failures)
+    assert any("labels.txt" in failure for failure in kerafer.verify(bundle, rungs=()).failures)
 
 
 def test_a_card_with_labels_in_another_order_is_found(bundle):

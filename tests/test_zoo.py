@@ -10,17 +10,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from kinds import EACH, MODELS, ONE_OF_EACH_KIND, SYSTEMS
 from parity import fill, pictures
 
 import kerafer
 
 STEP = Path(__file__).with_name("training_step.py")
 
-MODELS = kerafer.list_models()
-ONE_OF_EACH_KIND = sorted({kerafer.model_spec(name).builder: name for name in reversed(MODELS)}.values())
-"""The first model of each builder; the others differ in widths, or in parts left out."""
-STEPPED = [name for name in ONE_OF_EACH_KIND if not name.startswith(("vgg", "resnet", "ldg_"))]
-"""Without the networks of 11 million parameters and more, which take as long as all others together."""
+LARGE = tuple(name for name in ONE_OF_EACH_KIND if name.startswith(("vgg", "resnet", "ldg_")))
+"""11 million parameters and more: they take as long as all others together."""
 
 
 def small(name):
@@ -56,7 +54,7 @@ def test_spec_states_what_is_built(name):
     assert counted.model == name
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EACH)
 def test_saves_and_loads_in_safe_mode_with_probabilities(name, tmp_path):
     model = kerafer.build_model(name, input_shape=small(name))
     model.set_weights(built(name).get_weights())
@@ -68,8 +66,13 @@ def test_saves_and_loads_in_safe_mode_with_probabilities(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_training_step_is_the_same_on_both_backends(tmp_path):
-    models = [f"{name}:32" for name in STEPPED]
+@pytest.mark.parametrize(
+    "names",
+    [SYSTEMS, pytest.param(sorted({*ONE_OF_EACH_KIND} - {*LARGE, *SYSTEMS}), marks=pytest.mark.exhaustive)],
+    ids=["systems", "others"],
+)
+def test_one_training_step_is_the_same_on_both_backends(names, tmp_path):
+    models = [f"{name}:32" for name in names]
     out = {backend: tmp_path / f"{backend}.npz" for backend in ("tensorflow", "jax")}
     running = []
     for backend, path in out.items():  # side by side, each in a process of its own
@@ -86,7 +89,7 @@ def test_one_training_step_is_the_same_on_both_backends(tmp_path):
         for process in running:
             process.kill()
     tensorflow, jax = (np.load(path) for path in out.values())
-    for name in STEPPED:
+    for name in names:
         step, other = tensorflow[f"{name}/step"], jax[f"{name}/step"]
         assert min(np.abs(step).max(), np.abs(other).max()) > 1e-4, f"{name} did not train"
         np.testing.assert_allclose(jax[f"{name}/loss"], tensorflow[f"{name}/loss"], rtol=1e-4, err_msg=name)
@@ -109,7 +112,7 @@ def test_maps_keep_within_rank_4(name):
     assert all(len(layer.output.shape) <= 4 for layer in kerafer.build_model(name, input_shape=small(name)).layers)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EACH)
 def test_other_sizes_and_classes(name):
     spec = kerafer.model_spec(name)
     side = max(spec.min_size, 2 * spec.size_multiple)
