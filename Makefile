@@ -11,8 +11,8 @@ RUN = KERAFER_TOOLS=$(TOOLS) $(VENV)/bin/
 
 help:
 	@echo "make demo         set up, recognise a face, export EAN, verify the files"
-	@echo "make test         set up, then lint, the documentation and all tests"
-	@echo "make test-all     the tests that make test leaves out, too: more networks of a kind"
+	@echo "make test         set up, then lint, the documentation and the tests"
+	@echo "make test-all     those that make test leaves out, too: more cases of what it tests"
 	@echo "make quick        only the fast tests"
 	@echo "make results      measure the README's tables again (DATA=\"fer2013:PATH ferplus:PATH\")"
 	@echo "make verify       run every model and recipe on every rung: results/verify.csv (long)"

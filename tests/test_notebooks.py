@@ -9,14 +9,15 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LONG = ("02_your_own_folder", "03_distributions_and_transfer", "04_quantization")
-"""They train networks, which takes minutes: `make notebooks` runs them, not every test run."""
+SHORT = ("01_quickstart", "05_gpu_and_android")
+LONG = tuple(path.stem for path in NOTEBOOKS if path.stem not in SHORT)
+"""They train or measure for minutes: `make notebooks` and `make test-all` run them, not every test run."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem not in LONG], ids=lambda path: path.stem)
-def test_it_runs(path):
-    command = [sys.executable, str(ROOT / "notebooks" / "run.py"), path.stem, "--check"]
+@pytest.mark.parametrize("name", [*SHORT, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in LONG)])
+def test_it_runs(name):
+    command = [sys.executable, str(ROOT / "notebooks" / "run.py"), name, "--check"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
 
