@@ -217,7 +217,9 @@ RESUMED = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["averaged", pytest.param("plateau", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=pytest.mark.exhaustive) if k == "plateau" else k for k in RESUMED]
+)
 def test_sigkill_mid_epoch_changes_nothing(kind, tmp_path):
     csv_file = write_synthetic_csv(tmp_path / "fer2013.csv", train=700, public=35)
 
