@@ -193,9 +193,8 @@ def main() -> None:
         "recipe": base.to_dict(),
     }
     for row in (row for paper in arguments.papers for row in PAPERS[paper][1]):
-        if row.name not in _kept(settings):
-            measured = _measured(trainings, row, arguments.seeds)
-            _write({**_kept(settings), row.name: measured}, settings)
+        kept = _kept(settings)
+        _write({**kept, row.name: kept.get(row.name) or _measured(trainings, row, arguments.seeds)}, settings)
 
 
 def _kept(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:

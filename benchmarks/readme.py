@@ -15,7 +15,7 @@ from typing import Any
 import speed_tables
 from common import read_table, table
 from ladder_table import ladder
-from weights_tables import accuracy, cards, experiments, limits, targets
+from weights_tables import ablations, accuracy, cards, experiments, limits, targets
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -308,7 +308,13 @@ DOCUMENTS = {
         "fuzzing": speed_tables.fuzzing,
     },
     "docs/training.md": {"cpu-switches": speed_tables.switches},
-    "docs/weights.md": {"targets": targets, "limits": limits, "cards": cards, "experiments": experiments},
+    "docs/weights.md": {
+        "targets": targets,
+        "limits": limits,
+        "cards": cards,
+        "experiments": experiments,
+        "ablations": ablations,
+    },
 }
 
 

@@ -28,7 +28,26 @@ from kerafer.exporting.tflite import Converter
 gc.set_threshold(50_000, 10, 10)
 
 ROOT = Path(__file__).resolve().parents[1]
+LONG_EXAMPLES = {
+    "kerafer.deployment.comparison.compare_recipes",
+    "kerafer.deployment.layers.explain_rounding",
+    "kerafer.quantization.layer_error.layer_error_report",
+    "kerafer.training.answers.kept_answers",
+    "kerafer.training.iterative.distill",
+    "kerafer.training.ldl.train_with_distributions",
+    "kerafer.training.plans.run_plan",
+    "kerafer.training.quantization_aware.fine_tune",
+}
+"""Examples in docstrings that train or convert for long; `make test-all` runs them."""
 WEB = ROOT / "web"
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
+def pytest_collection_modifyitems(items):
+    """Mark the long examples, which carry no marks themselves."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name in LONG_EXAMPLES:
+            item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.fixture(scope="session")

@@ -219,7 +219,7 @@ def started(*arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("ctrl_c")
 def test_two_trainings_do_not_write_one_run(tmp_path):
     csv, run = write_synthetic_csv(tmp_path / "faces.csv", train=140, public=7), tmp_path / "run"

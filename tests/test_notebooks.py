@@ -9,9 +9,9 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SHORT = ("01_quickstart", "05_gpu_and_android")
+SHORT = ("01_quickstart",)
 LONG = tuple(path.stem for path in NOTEBOOKS if path.stem not in SHORT)
-"""They train or measure for minutes: `make notebooks` and `make test-all` run them, not every test run."""
+"""They train, measure or run files on the GPU: `make notebooks` and `make test-all` run them, not every test run."""
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def test_the_same_batches_come_again_after_a_cycle(splits):
     assert (endless.batch(6)[0] != endless.batch(0)[0]).any()
 
 
-@pytest.mark.parametrize("name", [small.NAME, small.GRAY])
+@pytest.mark.parametrize("name", [small.NAME, pytest.param(small.GRAY, marks=pytest.mark.exhaustive)])
 def test_asking_beforehand_teaches_the_same(name, splits, teacher, tmp_path):
     settings = replace(TAUGHT, epochs=3)
     asked = train(name, *splits, settings, tmp_path / "asked", seed=3, teacher=[teacher, teacher], verbose=0)

@@ -83,6 +83,7 @@ def test_a_figure_that_no_paper_printed_is_compared_exactly():
     assert (agrees(cell, cell.counted), agrees(cell, cell.counted + 1)) == (True, False)
 
 
+@pytest.mark.exhaustive
 def test_the_file_holds_what_is_measured():
     assert COUNTS["written"]() == COUNTS["measured"]()
 

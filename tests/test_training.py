@@ -73,7 +73,7 @@ def test_it_learns(finished):
     "name",
     [
         small.GRAY,
-        pytest.param("lcnn", marks=pytest.mark.slow),
+        pytest.param("lcnn", marks=pytest.mark.exhaustive),
         pytest.param("efficientface", marks=pytest.mark.exhaustive),
     ],
 )
@@ -256,7 +256,7 @@ def test_other_versions_are_told(base, few, tmp_path):
 # Settings that change what is computed
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive)])
 def test_half_precision_trains_and_is_kept_in_single(policy, few, tmp_path):
     settings = replace(QUICK, epochs=6, dtype_policy=policy, average_epochs=1.0)
     run = train(small.NAME, *few, settings, tmp_path / "run", verbose=0)
