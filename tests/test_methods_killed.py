@@ -38,8 +38,10 @@ METHODS = {
 }
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method", [pytest.param(m, marks=pytest.mark.exhaustive) if m == "distill" else m for m in METHODS]
+)
 def test_killed_in_both_stages_it_ends_as_if_nothing_had_happened(method, tmp_path):
     data = write_synthetic_csv(tmp_path / "fer2013.csv", train=700, public=35)
     options, stages = METHODS[method][0].split(), METHODS[method][1]
