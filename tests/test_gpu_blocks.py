@@ -9,7 +9,7 @@ import pytest
 from kerafer import layers
 from kerafer.exporting import convert
 from kerafer.runtime import LiteRTRunner
-from kerafer.verification.gpu import VulkanDevice, run_on_gpu
+from kerafer.verification.gpu import ATTEMPTS, VulkanDevice, _answers, run_on_gpu
 from kerafer.verification.ladder import TOOLS
 from kerafer.verification.oplint import inspect_operators
 
@@ -151,3 +151,29 @@ def test_without_a_float16_device_nothing_is_claimed(monkeypatch, tmp_path):
         run_on_gpu(tmp_path / "any.tflite", x, precision="float16", device=VulkanDevice(tmp_path))
     with pytest.raises(ValueError, match="float8"):
         run_on_gpu(tmp_path / "any.tflite", x, precision="float8")
+
+
+@pytest.mark.parametrize("failures", [1, ATTEMPTS])
+def test_a_device_that_compiles_for_long_is_waited_for_but_not_for_ever(failures, inputs_and_file, monkeypatch):
+    """LiteRT gave up on lavapipe where a busy machine compiled shaders for minutes."""
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+    from ai_edge_litert.tensor_buffer import TensorBuffer
+
+    read, left = TensorBuffer.read, [failures]
+
+    def slow(buffer, *arguments):
+        if left[0]:
+            left[0] -= 1
+            raise RuntimeError("Failed to lock custom tensor buffer.")
+        return read(buffer, *arguments)
+
+    monkeypatch.setattr(TensorBuffer, "read", slow)
+    x, path = inputs_and_file(lambda x: layers.eca(x, name="b"), (8, 8, 16))
+    compiled = CompiledModel.from_file(str(path), hardware_accel=HardwareAccelerator.CPU)
+    expected = LiteRTRunner(path).predict(x)
+    if failures < ATTEMPTS:
+        np.testing.assert_allclose(_answers(compiled, x, expected.shape[1]), expected, atol=1e-6)
+    else:
+        with pytest.raises(RuntimeError, match="Failed to lock"):
+            _answers(compiled, x, expected.shape[1])
