@@ -15,7 +15,7 @@ from typing import Any
 import speed_tables
 from common import read_table, table
 from ladder_table import ladder
-from weights_tables import ablations, accuracy, cards, experiments, limits, targets
+from weights_tables import ablations, accuracy, cards, experiments, limits, seeds, targets
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -313,6 +313,7 @@ DOCUMENTS = {
         "limits": limits,
         "cards": cards,
         "experiments": experiments,
+        "seeds": seeds,
         "ablations": ablations,
     },
 }

@@ -200,7 +200,7 @@ RESULTS = ("best", "best_leak_free", "last", "last_leak_free")
 
 
 def seeds() -> str:
-    """Return the spread of the trainings that differ in nothing but their seed."""
+    """Return the trainings that differ in nothing but their seed, and their spread."""
     groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
     changing = {"run", "seed", "train_accuracy", "best_epoch", "note", *RESULTS}
     for row in read_table("experiments"):
@@ -210,11 +210,9 @@ def seeds() -> str:
     for rows in groups.values():
         if len(rows) < 2:
             continue
-        cells = []
-        for key in RESULTS:
-            values = [float(row[key]) for row in rows]
-            cells.append(f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}")
-        names = f"{', '.join(row['run'] for row in rows)}"
-        lines.append([names, rows[0]["model"], ", ".join(row["seed"] for row in rows), *cells])
-    heads = ["runs", "model", "seeds", "best epoch", "leak-free", "last epoch", "leak-free"]
-    return table(heads, lines) + "\n\nMean and standard deviation of accuracies on PublicTest, one centre crop."
+        lines += [[row["run"], row["model"], row["seed"], *(row[key] for key in RESULTS)] for row in rows]
+        spread = ([float(row[key]) for row in rows] for key in RESULTS)
+        means = [f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}" for values in spread]
+        lines.append(["mean and standard deviation", rows[0]["model"], f"{len(rows)} of them", *means])
+    heads = ["run", "model", "seed", "best epoch", "leak-free", "last epoch", "leak-free"]
+    return table(heads, lines) + "\n\nAccuracy on PublicTest, one centre crop. From `results/experiments.csv`."

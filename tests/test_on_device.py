@@ -28,6 +28,9 @@ def runs(tmp_path_factory):
             "KERAS_BACKEND": "jax",
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": "--xla_backend_optimization_level=0",  # a few steps: compile fast
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),  # and what is the same only once
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "PYTHONPATH": str(ROOT),
         },
     )
