@@ -40,7 +40,7 @@ FLOAT16_DEVICE, FLOAT32_DEVICE = "lavapipe", "swiftshader"
 
 TIMEOUT_SECONDS = 600
 ATTEMPTS = 5
-"""How often in all a picture is run that the device has not done by the time the runtime gives up, after 120 s."""
+"""The runtime gives up on a device after 120 s; a file that it has given up this often is refused."""
 
 # What LiteRT and Dawn say where there is no Vulkan loader or no device behind it.
 _NO_DEVICE = re.compile(r"No adapters found|Couldn.t load Vulkan|[Ff]ailed to (?:request|get) (?:an )?adapter")
