@@ -29,9 +29,12 @@ def accuracy() -> str:
         f"{data}'s PublicTest, {int(row['images']):,} images ({int(row['leak_free_images']):,} *leak-free*)"
         for data, row in by_data.items()
     )
+    cards = sorted((ROOT / "kerafer" / "pretrained").glob("*.json"))
+    last = [f"`{card['model']}`" for card in map(read_json, cards) if card["training"]["chosen"] == "last"]
+    but = f" (not {', '.join(last)}: the last epoch)" if last else ""
     foot = (
         f"{counts}; *leak-free* images do not also occur in Training, pixel for pixel. The weights' epochs were chosen "
-        "on PublicTest, which flatters ours a little there. No ten crops where the whole face is the "
+        f"on PublicTest{but}, which flatters ours a little there. No ten crops where the whole face is the "
         "input. From `results/accuracy.csv`; [docs/weights.md](docs/weights.md) tells what was tried to better it."
     )
     return f"{table(heads, lines)}\n\n{foot}"

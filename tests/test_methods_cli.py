@@ -168,6 +168,7 @@ PLAN = Plan(
         Stage("first", small.NAME, HARD, size=32),
         Stage("last", small.NAME, replace(HARD, loss="distillation"), size=32, resize=36, teachers=("first",)),
     ),
+    result="last",
 )
 
 
@@ -181,6 +182,8 @@ def test_a_plan_trains_all_stages_and_writes_the_integer_file(data, call, refuse
     assert [len(told["settings"]["teacher"]), told["settings"]["seed"]] == [1, 0]
     exported = kerafer.load_model(tmp_path / "last-int8" / f"{small.NAME}_qat_int8.tflite")
     assert exported.card.preprocessing.resize == (36, 36)
+    tuned = json.loads((tmp_path / "last-int8" / "run.json").read_text())
+    assert tuned["settings"]["source"]["name"] == "last.keras"
     assert call("train", small.NAME, *data, *flags) == told  # nothing is trained again
     assert f"trains {small.NAME}" in refused("train", "ean", *data, *flags)
     assert "--size goes with a recipe of one stage" in refused("train", small.NAME, *data, *flags, "--size", 32)

@@ -199,6 +199,11 @@ def test_a_plan_that_cannot_be_followed_is_refused(stages):
         Plan("p", "", stages)
 
 
+def test_a_plan_that_ends_with_no_model_is_refused():
+    with pytest.raises(ValueError, match=r"`result` of the plan 'p' must be 'best' or 'last'\. Received: 'first'"):
+        Plan("p", "", (Stage("a", small.NAME, HARD),), result="first")
+
+
 def test_every_plan_is_whole_and_named_after_its_model():
     for name, plan in PLANS.items():
         assert plan.name == name

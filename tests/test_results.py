@@ -81,7 +81,8 @@ def test_cards_table_and_plans_say_the_same(monkeypatch):
             found |= {(name, label, result["views"]): result for result in card["results"]}
             training = card["training"]
             if training["plan"]:
-                stage = PLANS[training["plan"]].stages[-1]
+                stage, result = PLANS[training["plan"]].stages[-1], PLANS[training["plan"]].result
+                assert training["chosen"].split()[0] == result
                 assert (stage.recipe.to_dict(), stage.model) == (training["recipe"], name)
             for picture in ("confusion", "calibration"):
                 assert (ROOT / "docs" / "weights" / f"{name}-{label}-{picture}.png").stat().st_size > 5_000

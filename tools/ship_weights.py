@@ -3,7 +3,7 @@
     python tools/ship_weights.py runs/best-0/ean --name fer2013 --plan ean_best --int8 runs/best-0/ean-int8 \
         --data fer2013:fer2013.csv
 
-The best model was chosen on the validation split, so its accuracy there flatters: the card says which was shipped.
+A best model was chosen on the validation split, so its accuracy there flatters: the card says which was shipped.
 What is measured is what is shipped: the weights are read back from the file first. Run record, history and curves go
 to results/runs/MODEL-NAME, pictures of confusion and calibration to docs/weights.
 """
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the finished run")
     parser.add_argument("--name", required=True, help="name of the weights, such as fer2013")
-    parser.add_argument("--which", choices=("best", "last"), default="best")
+    parser.add_argument("--which", choices=("best", "last"), help="default: what the plan says, or best")
     parser.add_argument("--plan", help="the plan of `kerafer recipes` that the run is the last stage of")
     parser.add_argument("--half", action="store_true", help="store float16, a file of half the size")
     parser.add_argument("--int8", type=Path, help="bundle of the run's model with its qat_int8 file")
@@ -58,11 +58,14 @@ def main() -> None:
     parser.add_argument("--note", action="append", default=[], help="a sentence for the card")
     arguments = parser.parse_args()
 
-    loaded = load_model(arguments.run / f"{arguments.which}.keras")
+    plan = PLANS[arguments.plan] if arguments.plan else None
+    which = arguments.which or (plan.result if plan else "best")
+    if plan and which != plan.result:
+        parser.error(f"--which must be what {plan.name} says, {plan.result}. Received: {which}")
+    loaded = load_model(arguments.run / f"{which}.keras")
     data = kerafer.load_data(arguments.data, arguments.split)
     record = read_json(arguments.run / RECORD_FILE)
     name = f"{loaded.card.model}-{arguments.name}"
-    plan = PLANS[arguments.plan] if arguments.plan else None
     training = {**loaded.card.training, "plan": arguments.plan}
     if plan:
         training["recipe"] = _planned(plan, record["settings"])
@@ -77,8 +80,8 @@ def main() -> None:
         weights=arguments.name,
         training={
             **training,
-            "epoch": record["result"][arguments.which]["epoch"],
-            "chosen": "best on the validation split" if arguments.which == "best" else "last",
+            "epoch": record["result"][which]["epoch"],
+            "chosen": "best on the validation split" if which == "best" else "last",
             "started": record["started"],
             "finished": record["finished"],
         },

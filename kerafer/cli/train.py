@@ -86,7 +86,7 @@ def _follow(arguments: argparse.Namespace) -> int:
     plan = plan.changed(**changes)
     run = run_plan(plan, data, validation, out, **options)
     bundle = quantize(
-        run.path("best"),
+        run.path(plan.result),
         recipe="qat_int8",
         data=data,
         validation=validation,
@@ -132,9 +132,11 @@ def _plan(arguments: argparse.Namespace) -> int:
         print_json({plan.name: plan.to_dict()})
         return 0
     for stage in plan.to_dict()["stages"]:
-        for field, value in {**stage, **stage["recipe"], "recipe": stage["recipe"]["name"]}.items():
+        settings = stage["recipe"]
+        for field, value in {**stage, **settings, "name": stage["name"], "recipe": settings["name"]}.items():
             print(f"{field:<18}{value}")
         print()
+    print(f"{'result':<18}{plan.result}\n")
     for field, value in plan.tuning.to_dict().items():
         print(f"{field:<18}{value}")
     return 0

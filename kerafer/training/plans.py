@@ -45,7 +45,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training of several stages; the last one's best model is the result.
+    """A training of several stages; a model of the last one is the result.
 
     Stages that several plans share are trained once, if the plans are given the same folder.
 
@@ -54,17 +54,22 @@ class Plan:
         source: what it is for, and why it is as it is.
         stages: in order.
         tuning: the fine-tuning that makes the result's integer file.
+        result: the last stage's `"best"` model on the validation split, or its `"last"`, which nothing chose.
 
     Raises:
-        ValueError: if there is no stage, two have one name, or one needs a stage that does not come before it.
+        ValueError: if there is no stage, two have one name, or one needs a stage that does not come before it; or
+            `result` is neither of the two.
     """
 
     name: str
     source: str
     stages: tuple[Stage, ...]
     tuning: TrainingRecipe = field(default_factory=lambda: recipe("qat"))
+    result: str = "best"
 
     def __post_init__(self) -> None:
+        if self.result not in ("best", "last"):
+            raise ValueError(f"`result` of the plan {self.name!r} must be 'best' or 'last'. Received: {self.result!r}")
         known: set[str] = set()
         for stage in self.stages:
             needed = {*stage.teachers, *({stage.initial} if stage.initial else ())}
@@ -95,7 +100,13 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         stages = [{**asdict(s), "recipe": s.recipe.to_dict(), "teachers": list(s.teachers)} for s in self.stages]
-        return {"name": self.name, "source": self.source, "stages": stages, "tuning": self.tuning.to_dict()}
+        return {
+            "name": self.name,
+            "source": self.source,
+            "stages": stages,
+            "result": self.result,
+            "tuning": self.tuning.to_dict(),
+        }
 
 
 def _changed(old: TrainingRecipe, changes: Mapping[str, Any]) -> TrainingRecipe:
