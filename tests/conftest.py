@@ -40,7 +40,7 @@ LONG_EXAMPLES = {
 }
 """Examples in docstrings that train or convert for long; `make test-all` runs them."""
 WEB = ROOT / "web"
-SHARING = 'fixture(scope="module")'
+SHARING = 'scope="module"'
 """What is written in a file of tests of which several need one thing that takes long to make."""
 
 

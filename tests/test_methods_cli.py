@@ -176,7 +176,7 @@ def test_a_plan_trains_all_stages_and_writes_the_integer_file(data, call, refuse
     monkeypatch.setitem(PLANS, PLAN.name, PLAN)
     flags = ("--recipe", PLAN.name, "--epochs", 1, "--batch-size", 14, "--out", tmp_path)
     told = call("train", small.NAME, *data, *flags)
-    assert told["folder"] == str(tmp_path / "last")
+    assert [told["folder"], told["model"]] == [str(tmp_path / "last"), str(tmp_path / "last" / "last.keras")]
     assert told["settings"]["resize"] == [36, 36]
     assert told["settings"]["recipe"]["epochs"] == 1
     assert [len(told["settings"]["teacher"]), told["settings"]["seed"]] == [1, 0]
@@ -203,7 +203,8 @@ def test_plans_for_people(capsys):
         assert name in listed
         assert main(["recipes", name]) == 0
         shown = capsys.readouterr().out
-        assert all(stage.name in shown for stage in plan.stages)
+        lines = [f"{'name':<18}{stage.name}" for stage in plan.stages] + [f"{'result':<18}{plan.result}"]
+        assert set(lines) <= set(shown.splitlines())
 
 
 def test_an_existing_folder_of_another_run_is_refused(run_folder, data, refused):

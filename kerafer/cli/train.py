@@ -95,9 +95,11 @@ def _follow(arguments: argparse.Namespace) -> int:
         **options,
     )
     if arguments.json:
-        print_json({"folder": str(run.folder), "bundle": str(bundle.folder), **run.record})
+        model = str(run.path(plan.result))
+        print_json({"folder": str(run.folder), "model": model, "bundle": str(bundle.folder), **run.record})
     else:
         print_run(run, arguments.validation, len(data))
+        print(f"the plan's result is {run.path(plan.result)}")
         print(f"{bundle.folder}: {', '.join(bundle.tflite_files)}")
     return 0
 

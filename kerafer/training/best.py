@@ -7,10 +7,11 @@ pixels: EfficientFace and LFER-LDL start at 64, go on at 96, where they become b
 learn once more from all five, with parts covered. EAN and LCNN learn from the mean of the three and of these two. In
 a last round the large networks see whole faces again, and have EAN for a teacher in place of the plain one.
 
-Both learn in two halves: first from pictures that are turned and shifted, for which networks so small have little room,
-then, from there, from crops and mirror images alone. The second half is what made them better; LCNN gets more pixels in
-it, 64 for 48, and a third round at half the rate, taught by the others as they ended, of which the last epoch is taken:
-the best one is early and luck. The same round gave EAN too little to ship it. EAN for FER+ learns from the votes.
+EAN and LCNN learn in two halves: first from pictures that are turned and shifted, for which networks so small have
+little room, then, from there, from crops and mirror images alone. The second half is what made them better; LCNN gets
+more pixels in it, 64 for 48, and a third round at half the rate, taught by the others as they ended, of which the last
+epoch is taken (docs/weights.md tells why). The same round gave EAN too little to ship it. EAN for FER+ learns from the
+votes themselves.
 
 All shipped weights were made by their plans. All stages but the last ones of LCNN, EfficientFace and LFER-LDL were
 trained before teachers saw enlarged faces sharply (docs/weights.md).
@@ -135,7 +136,7 @@ _LFER, _EFFICIENTFACE = (
     for stage in _COVERED
 )
 
-# the teachers and the student itself as they ended
+# starts from the stage "lcnn"; EAN and the large networks teach as their own plans end with them
 _LCNN_END = Stage(
     "lcnn-end",
     "lcnn",
@@ -157,7 +158,7 @@ PLANS: dict[str, Plan] = {
         ),
         Plan(
             "lcnn_best",
-            "LCNN at 64 pixels, which starts at 48, taught by the same, in the end by the best of each.",
+            "LCNN at 64 pixels, which starts at 48, taught by the same, then by what the other plans end with.",
             (*_EARLIER, *_EAN, *_LCNN, _LFER, _EFFICIENTFACE, _LCNN_END),
             result="last",
         ),
