@@ -40,8 +40,6 @@ LONG_EXAMPLES = {
 }
 """Examples in docstrings that train or convert for long; `make test-all` runs them."""
 WEB = ROOT / "web"
-SHARING = 'scope="module"'
-"""What is written in a file of tests of which several need one thing that takes long to make."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
@@ -50,23 +48,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.name in LONG_EXAMPLES:
             item.add_marker(pytest.mark.exhaustive)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Keep files that set something up for all their tests on one worker; spread the tests of all other files."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    if config.getoption("dist") != "load":  # somebody asked for another order
-        return None
-    whole = {f"tests/{file.name}" for file in Path(__file__).parent.glob("test_*.py") if SHARING in file.read_text()}
-
-    class Sharing(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            file = nodeid.split("::", 1)[0]
-            return file if file in whole else nodeid
-
-    return Sharing(config, log)
 
 
 @pytest.fixture(scope="session")
